@@ -1,0 +1,76 @@
+"""What a family of gates is: the one thing to write to add `infra`, `latency` or your own.
+
+A family gets its marker, fixture, policy section, recording and reports from being returned by the
+`pytest_pixgates_families` hook; nothing else knows it by name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_pixgates.core.policy import Policy
+    from pytest_pixgates.core.scan import Scan
+    from pytest_pixgates.core.verdict import Verdict
+
+
+def _silent(_: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a family's fixture works with.
+
+    `settings` is the family's section of the policy. `scratch` is a folder shared by all processes of this run.
+    `progress(text)` is a context manager that shows what a slow tool does while it runs.
+    """
+
+    policy: Policy
+    settings: Any
+    scratch: Path
+    use_cache: bool = True
+    progress: Callable[[str], AbstractContextManager[None]] = _silent
+
+    @property
+    def root(self) -> Path:
+        """The repository: all paths in the policy are relative to it."""
+        return self.policy.root
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate that the policy declares: `run` gets the family's fixture. `key` is its key in the section."""
+
+    name: str
+    run: Callable[[Any], Scan | Verdict]
+    key: str = ""
+
+
+class Family(ABC):
+    """A family of gates. `summary` is one line for `pytest --markers` and `--fixtures`.
+
+    `markers` are further markers inside the family, each with a line of help.
+    """
+
+    name: str
+    summary: str
+    markers: Mapping[str, str] = {}
+
+    @abstractmethod
+    def settings(self) -> type:
+        """The frozen dataclass of the policy section; its fields are the section's keys. Called only when needed."""
+
+    @abstractmethod
+    def fixture(self, context: Context) -> object:
+        """What a test that asks for the family's fixture receives. Called once per process."""
+
+    def gates(self, settings: Any, root: Path) -> Iterable[Gate]:
+        """The gates that the section declares with no Python at all."""
+        del settings, root
+        return ()

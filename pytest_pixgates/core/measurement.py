@@ -1,0 +1,161 @@
+"""A number with its uncertainty. Comparing it with a limit gives a Verdict, not a bool.
+
+The rule is the project's promise: at the limit itself a gate says PASS at most `alpha` of the time, so a limit
+is compared with the end of the interval that is on the wrong side of it, never with the point estimate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from pytest_pixgates.core import quantity, recording
+from pytest_pixgates.core.verdict import Outcome, Verdict
+
+Limit = int | float | str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurement:
+    """`value` measured on `n` observations, with one-sided bounds `lower` and `upper`, each at 1 - alpha.
+
+    `sample` names the rows it was measured on (a digest); two measurements compare only on the same rows, through
+    `difference`, which gives the paired interval of "this minus that". `needs` says, for a limit that the data does
+    not decide, how much more data would. An exact count or size has `lower == value == upper`.
+    """
+
+    name: str
+    value: float
+    lower: float
+    upper: float
+    n: int
+    unit: str = ""
+    sample: str = ""
+    needs: Callable[[float], str] | None = dataclasses.field(default=None, repr=False)
+    difference: Callable[[Measurement, Measurement], Measurement] | None = dataclasses.field(default=None, repr=False)
+    minus: tuple[Measurement, float] | None = dataclasses.field(default=None, repr=False)
+
+    __array_ufunc__ = None  # keeps NumPy from comparing elementwise, which would hide the verdict
+
+    @classmethod
+    def exact(cls, name: str, value: float, *, n: int = 1, unit: str = "") -> Measurement:
+        """A measurement without uncertainty, such as a count or a size."""
+        return cls(name, value, value, value, n, unit)
+
+    def __ge__(self, limit: Limit | Measurement) -> Verdict:
+        return self._judge(">=", limit)
+
+    def __gt__(self, limit: Limit | Measurement) -> Verdict:
+        return self._judge(">", limit)
+
+    def __le__(self, limit: Limit | Measurement) -> Verdict:
+        return self._judge("<=", limit)
+
+    def __lt__(self, limit: Limit | Measurement) -> Verdict:
+        return self._judge("<", limit)
+
+    def __sub__(self, margin: float) -> Measurement:
+        """This less a margin, as the right side of a comparison: `new >= old - 0.01`."""
+        if not isinstance(margin, int | float) or isinstance(margin, bool):
+            return NotImplemented
+        base, before = self.minus or (self, 0.0)
+        return dataclasses.replace(
+            self,
+            name=f"{base.name} - {before + margin:g}",
+            value=self.value - margin,
+            lower=self.lower - margin,
+            upper=self.upper - margin,
+            minus=(base, before + margin),
+        )
+
+    def __add__(self, margin: float) -> Measurement:
+        return self - (-margin) if isinstance(margin, int | float) else NotImplemented
+
+    def __eq__(self, other: object) -> NoReturn:
+        raise TypeError(f"a measurement has an interval: compare {self.name} with >= or <=, or use .value")
+
+    __ne__ = __eq__
+    __hash__ = object.__hash__
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(f"{self.name} is a measurement: compare it with a limit, such as {self.name} >= 0.8")
+
+    def __float__(self) -> NoReturn:
+        raise TypeError(f"float() would drop the interval of {self.name}: use .value")
+
+    def __str__(self) -> str:
+        number = f"{self.value:.6g}{self.unit}"
+        if self.lower == self.value == self.upper:
+            return f"{self.name} {number}, n = {self.n}"
+        return f"{self.name} {number} [{self.lower:.6g}, {self.upper:.6g}], n = {self.n}"
+
+    def _judge(self, operator: str, limit: Limit | Measurement) -> Verdict:
+        if isinstance(limit, Measurement):
+            verdict = _against_measurement(self, operator, limit)
+        else:
+            verdict = _against_limit(self, operator, limit)
+        recording.note(verdict)
+        return verdict
+
+
+def _against_limit(measured: Measurement, operator: str, limit: Limit) -> Verdict:
+    check = f"{measured.name} {operator} {limit}"
+    try:
+        bound = quantity.parse(limit, unit=measured.unit)
+    except (ValueError, TypeError) as error:
+        return Verdict(Outcome.ERROR, check, str(measured), reason=f"the limit can't be read: {error}")
+    broken = _not_usable(measured)
+    if broken:
+        return Verdict(Outcome.ERROR, check, str(measured), reason=broken)
+    outcome = _decide(measured, operator, bound)
+    if outcome is Outcome.PASS:
+        return Verdict(outcome, check, str(measured))
+    if outcome is Outcome.FAIL:
+        distance = f"{abs(measured.value - bound):.4g}{measured.unit}"
+        return Verdict(
+            outcome, check, str(measured), reason=f"the whole interval is beyond the limit; off by {distance}"
+        )
+    needs = measured.needs(bound) if measured.needs else "more data, for a narrower interval"
+    return Verdict(
+        outcome, check, str(measured), reason="the interval holds the limit, so the data does not decide", needs=needs
+    )
+
+
+def _decide(measured: Measurement, operator: str, bound: float) -> Outcome:
+    holds: dict[str, tuple[bool, bool]] = {  # (certainly holds, may hold)
+        ">=": (measured.lower >= bound, measured.upper >= bound),
+        ">": (measured.lower > bound, measured.upper > bound),
+        "<=": (measured.upper <= bound, measured.lower <= bound),
+        "<": (measured.upper < bound, measured.lower < bound),
+    }
+    certainly, maybe = holds[operator]
+    return Outcome.PASS if certainly else Outcome.INCONCLUSIVE if maybe else Outcome.FAIL
+
+
+def _not_usable(measured: Measurement) -> str:
+    """Why `measured` is no evidence at all, or ""."""
+    numbers = (measured.value, measured.lower, measured.upper)
+    if any(math.isnan(number) for number in numbers) or math.isinf(measured.value):
+        return "it is not a number (NaN or infinite), so nothing was measured"
+    if measured.n <= 0:
+        return "there were no observations"
+    if not measured.lower <= measured.value <= measured.upper:
+        return "its interval does not hold its value"
+    return ""
+
+
+def _against_measurement(left: Measurement, operator: str, right: Measurement) -> Verdict:
+    """Judge left - base >= -margin on the paired interval, where right is base - margin."""
+    base, margin = right.minus or (right, 0.0)
+    check, measured = f"{left.name} {operator} {right.name}", f"{left}; {right}"
+    difference = left.difference
+    if not left.sample or left.sample != base.sample:
+        reason = "they were not measured on the same rows, so they can't be compared"
+        return Verdict(Outcome.ERROR, check, measured, reason=reason)
+    if difference is None:
+        return Verdict(Outcome.ERROR, check, measured, reason=f"{left.name} has no paired interval")
+    paired = _against_limit(difference(left, base), operator, -margin)
+    return dataclasses.replace(paired, check=check, measured=f"{measured}; {paired.measured}")

@@ -1,0 +1,229 @@
+"""The limits and rules that people review: `gates/gates.toml` and `gates/waivers.toml`, read once, refused if odd.
+
+Paths in them are relative to the repository, which is the folder that holds `gates/`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import fnmatch
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_pixgates.core import decode, files, quantity
+from pytest_pixgates.core.errors import PolicyError
+from pytest_pixgates.core.limit import environments_named
+from pytest_pixgates.core.scan import Finding, State
+
+FOLDER = "gates"
+WAIVERS = "waivers.toml"
+LONGEST_WAIVER = datetime.timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
+class General:
+    """`[pixgates]`: `alpha` is the share of runs that may pass at the limit itself, one-sided."""
+
+    alpha: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < 0.5:
+            raise ValueError(f"alpha must lie between 0 and 0.5, not {self.alpha}")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """`[environments.NAME]`: the families or gate ids that it `requires`, and how old their evidence may be."""
+
+    requires: tuple[str, ...] = ()
+    max_age: str = "24h"
+
+    def __post_init__(self) -> None:
+        quantity.seconds(self.max_age)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """A finding tolerated for a while: exactly one rule, at a path (a glob), of a resource if given.
+
+    All of `owner`, `reason` and `expires` are required, and `expires` lies at most 90 days ahead.
+    """
+
+    id: str
+    rule: str
+    path: str
+    owner: str
+    reason: str
+    expires: datetime.date
+    resource: str = ""
+    ticket: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("id", "rule", "path", "owner", "reason"):
+            if not getattr(self, name).strip():
+                raise ValueError(f"{name} is empty")
+        if re.search(r"[*?\[]", self.rule):
+            raise ValueError(f"too wide: rule {self.rule!r} must name one rule")
+        if not re.search(r"[^*?/.\[\]]", self.path):
+            raise ValueError(f"too wide: path {self.path!r} covers everything")
+        if self.expires > _today() + LONGEST_WAIVER:
+            raise ValueError(f"expires {self.expires} is more than {LONGEST_WAIVER.days} days ahead")
+
+    @property
+    def expired(self) -> bool:
+        return self.expires < _today()
+
+    def covers(self, finding: Finding) -> bool:
+        return (
+            finding.rule == self.rule
+            and fnmatch.fnmatchcase(finding.path, self.path)
+            and self.resource in ("", finding.resource)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The reviewed policy. `sections` are the families' own, still as plain tables."""
+
+    path: Path
+    root: Path
+    text: str
+    general: General = field(default_factory=General)
+    environments: Mapping[str, Environment] = field(default_factory=dict)
+    tools: Mapping[str, str] = field(default_factory=dict)
+    sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    waivers: Mapping[str, tuple[Waiver, ...]] = field(default_factory=dict)
+    environment: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of gates, whose every gate is expected to run."""
+        return self.path.parent
+
+    @property
+    def sha256(self) -> str:
+        """The digest of everything reviewed: the whole folder of gates, Python gates and waivers too."""
+        return files.tree_sha256(self.folder)
+
+    def settings(self, name: str, kind: type) -> Any:
+        """The section of the family `name` as a `kind`. Raises PolicyError naming file, line and key."""
+        try:
+            settings: Any = decode.decode(kind, self.sections.get(name, {}), name)
+            for key, environment in environments_named(settings, name):
+                if environment not in self.environments:
+                    raise decode.unknown_key(environment, self.environments, key.rpartition(".")[0])
+        except decode.DecodeError as error:
+            raise _error(self.path, self.text, error) from None
+        return settings
+
+    def waive(self, family: str, finding: Finding) -> Finding:
+        """`finding`, marked as waived if a waiver of its family that has not expired covers it."""
+        for waiver in self.waivers.get(family, ()):
+            if not waiver.expired and waiver.covers(finding):
+                return dataclasses.replace(finding, state=State.WAIVED, waiver=waiver.id)
+        return finding
+
+    def line(self, key: str) -> int:
+        """The line of the dotted `key`, or of the nearest table above it."""
+        return line_of(self.text, key)
+
+
+def load(path: Path, *, environment: str = "", families: frozenset[str] | None = None) -> Policy:
+    """Read the policy at `path` and the waivers beside it.
+
+    `families` are the names that may be sections; None accepts any, for a reader that has no plugins loaded.
+    Raises PolicyError.
+    """
+    text, data = _read(path)
+    known = {"pixgates", "environments", "tools"}
+    try:
+        sections = {name: table for name, table in data.items() if name not in known}
+        for name in sections if families is not None else ():
+            if name not in (families or ()):
+                raise decode.unknown_key(name, known | (families or frozenset()))
+        policy = Policy(
+            path=path,
+            root=path.parent.parent if path.parent.name == FOLDER else path.parent,
+            text=text,
+            general=decode.decode(General, data.get("pixgates", {}), "pixgates"),
+            environments=decode.decode(dict[str, Environment], data.get("environments", {}), "environments"),
+            tools=decode.decode(dict[str, str], data.get("tools", {}), "tools"),
+            sections=decode.decode(dict[str, dict[str, Any]], sections),
+            waivers=_load_waivers(path.parent / WAIVERS, families),
+            environment=environment,
+        )
+        if environment and environment not in policy.environments:
+            raise decode.unknown_key(environment, policy.environments, "environments")
+    except decode.DecodeError as error:
+        raise _error(path, text, error) from None
+    return policy
+
+
+def _load_waivers(path: Path, families: frozenset[str] | None) -> dict[str, tuple[Waiver, ...]]:
+    if not path.exists():
+        return {}
+    text, data = _read(path)
+    try:
+        for name in data if families is not None else ():
+            if name not in (families or ()):
+                raise decode.unknown_key(name, families or ())
+        waivers = decode.decode(dict[str, tuple[Waiver, ...]], data)
+        ids = [waiver.id for each in waivers.values() for waiver in each]
+        for name in {name for name in ids if ids.count(name) > 1}:
+            raise decode.DecodeError("id", f"two waivers are called {name!r}")
+    except decode.DecodeError as error:
+        raise _error(path, text, error) from None
+    return waivers
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except OSError as error:
+        raise PolicyError(
+            f"{path}: {error.strerror}", remedy="write it, or name another with --pixgates-config"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PolicyError(f"{path}: not valid TOML: {error}") from None
+
+
+def _error(path: Path, text: str, error: decode.DecodeError) -> PolicyError:
+    return PolicyError(f"{path}:{line_of(text, error.key)}: {error}")
+
+
+_TABLE = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?")
+_KEY = re.compile(r"\s*([A-Za-z0-9_\-\".]+)\s*=")
+
+
+def line_of(text: str, key: str) -> int:
+    """The line in TOML `text` that defines the dotted `key` ("infra.rules[1].rule"), or the nearest above it; else 1.
+
+    tomllib keeps no positions; table headers and `key =` at the start of a line are what policies are written in.
+    """
+    wanted = key.replace('"', "")
+    best, best_length, table, counts = 1, 0, "", dict[str, int]()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _TABLE.match(line):
+            table = header[1].replace('"', "")
+            if line.lstrip().startswith("[["):
+                counts[table] = counts.get(table, -1) + 1
+                table = f"{table}[{counts[table]}]"
+            here = table
+        elif assignment := _KEY.match(line):
+            name = assignment[1].replace('"', "")
+            here = f"{table}.{name}" if table else name
+        else:
+            continue
+        if (wanted == here or wanted.startswith((f"{here}.", f"{here}["))) and len(here) > best_length:
+            best, best_length = number, len(here)
+    return best
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()

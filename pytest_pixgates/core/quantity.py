@@ -1,0 +1,61 @@
+"""Numbers with units as people write them in a policy: "50ms", "0.1%", "24h"."""
+
+from __future__ import annotations
+
+import math
+import re
+
+# Each unit's dimension and its size in the dimension's base unit (seconds, shares, bytes).
+_UNITS: dict[str, tuple[str, float]] = {
+    "": ("", 1.0),
+    "%": ("share", 0.01),
+    "us": ("time", 1e-6),
+    "ms": ("time", 1e-3),
+    "s": ("time", 1.0),
+    "m": ("time", 60.0),
+    "h": ("time", 3600.0),
+    "d": ("time", 86400.0),
+    "KiB": ("bytes", 2.0**10),
+    "MiB": ("bytes", 2.0**20),
+    "GiB": ("bytes", 2.0**30),
+}
+_BASE = {"": "", "share": "", "time": "s", "bytes": "bytes"}
+_NUMBER = re.compile(r"\s*([-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)\s*([A-Za-z%]*)\s*")
+
+
+def parse(text: str | float, *, unit: str = "") -> float:
+    """`text` as a number of `unit`: parse("50ms", unit="s") is 0.05, parse("0.1%") is 0.001.
+
+    A bare number is taken to be in `unit` already. Raises ValueError for what is no number, is not finite, or has
+    a unit of another dimension.
+    """
+    if isinstance(text, bool):
+        raise ValueError(f"{text!r} is not a number")
+    if isinstance(text, int | float):
+        return _finite(float(text), text)
+    match = _NUMBER.fullmatch(text)
+    if match is None or match[2] not in _UNITS:
+        raise ValueError(f"{text!r} is not a number with one of the units {', '.join(filter(None, _UNITS))}")
+    number, written = _finite(float(match[1]), text), match[2]
+    if not written:
+        return number
+    dimension, size = _UNITS[written]
+    own_dimension, own_size = _UNITS.get(unit, (unit, 1.0))
+    if own_dimension != dimension and not (dimension == "share" and unit == ""):
+        raise ValueError(f"{text!r} is not a number of {unit or 'no unit'}")
+    # The exact decimal of what was written: 0.1 % must be 0.001, not 0.1 * 0.01 = 0.0010000000000000002.
+    return number / (own_size / size) if own_size > size else number * (size / own_size)
+
+
+def seconds(text: str | float) -> float:
+    """A duration in seconds: seconds("24h") is 86400.0. Raises ValueError unless it is positive."""
+    value = parse(text, unit="s")
+    if value <= 0:
+        raise ValueError(f"{text!r} is not a positive duration")
+    return value
+
+
+def _finite(number: float, text: object) -> float:
+    if not math.isfinite(number):
+        raise ValueError(f"{text!r} is not a finite number")
+    return number

@@ -1,0 +1,81 @@
+"""What a gate may say. Only PASS is green, and nothing measured is never PASS."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pytest_pixgates.core import recording
+
+
+class Outcome(enum.Enum):
+    """PASS < INCONCLUSIVE < ERROR < FAIL; truthy only for PASS."""
+
+    PASS = "PASS"  # noqa: S105 - not a password
+    INCONCLUSIVE = "INCONCLUSIVE"
+    ERROR = "ERROR"
+    FAIL = "FAIL"
+
+    @property
+    def rank(self) -> int:
+        return _RANK[self]
+
+    def __bool__(self) -> bool:
+        return self is Outcome.PASS
+
+    @staticmethod
+    def worst(outcomes: Iterable[Outcome]) -> Outcome:
+        """The worst of `outcomes`; ERROR if there are none, for then nothing was measured."""
+        return max(outcomes, key=lambda outcome: outcome.rank, default=Outcome.ERROR)
+
+
+_RANK = {outcome: rank for rank, outcome in enumerate(Outcome)}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The result of one check. Truthy only for PASS; asking for its truth records it on the running gate.
+
+    `check` is what was asked ("recall >= 0.8"), `measured` what was found and on how much, `reason` why it is not
+    PASS, `needs` what would change it.
+    """
+
+    outcome: Outcome
+    check: str
+    measured: str = ""
+    reason: str = ""
+    needs: str = ""
+
+    def __bool__(self) -> bool:
+        recording.note(self)
+        return bool(self.outcome)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self) -> list[str]:
+        """The failure text: one line for each thing that a reader needs, the outcome first."""
+        labelled = (("measured", self.measured), ("because", self.reason), ("needs", self.needs))
+        head = f"{self.outcome.value}: {self.check}"
+        return [head, *(f"  {label}: {text}" for label, text in labelled if text)]
+
+
+def any_of(*verdicts: Verdict) -> Verdict:
+    """One check that passes if any of `verdicts` does.
+
+    `a or b` records both sides, so it goes red when either is; this replaces them by their disjunction.
+    Raises ValueError without verdicts, for an empty choice measures nothing.
+    """
+    if not verdicts:
+        raise ValueError("any_of() needs at least one verdict")
+    best = min(verdicts, key=lambda verdict: verdict.outcome.rank)
+    combined = Verdict(
+        best.outcome,
+        check="any of: " + "; ".join(verdict.check for verdict in verdicts),
+        measured="; ".join(verdict.measured for verdict in verdicts if verdict.measured),
+        reason="" if best.outcome else "; ".join(verdict.reason for verdict in verdicts if verdict.reason),
+        needs=best.needs,
+    )
+    recording.replace(verdicts, combined)
+    return combined

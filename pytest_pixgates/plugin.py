@@ -1,0 +1,115 @@
+"""The pytest plugin: options, markers, fixtures; and, where there is a policy, the guard over the run.
+
+This module is imported by every pytest run of whoever installed the package, so it imports only what it needs to
+find out that it isn't needed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_pixgates import fixtures, hookspecs
+from pytest_pixgates.core.errors import PolicyError
+
+if TYPE_CHECKING:
+    from pytest_pixgates.core.family import Family
+    from pytest_pixgates.session import GateSession
+
+_POLICY = Path("gates", "gates.toml")
+_session: pytest.StashKey[GateSession] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("pixgates", "quality gates (pytest-pixgates)")
+    group.addoption("--pixgates-config", metavar="FILE", help="the policy (default: gates/gates.toml in the rootdir)")
+    group.addoption("--pixgates-env", metavar="NAME", help="judge for this environment of the policy")
+    group.addoption("--pixgates-report-dir", metavar="DIR", help="where records and reports go (default: .pixgates)")
+    group.addoption("--pixgates-no-cache", action="store_true", help="measure again whatever is cached")
+    parser.addini("pixgates_config", "the policy file, relative to the rootdir", default="")
+    parser.addini("pixgates_env", "the environment of the policy to judge for", default="")
+    parser.addini("pixgates_report_dir", "where records and reports go, relative to the rootdir", default=".pixgates")
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_pixgates_families() -> list[Family]:
+    from pytest_pixgates.infra.family import Infra
+
+    return [Infra()]
+
+
+# First, so that the markers are known before another plugin asks for them.
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    families = _register_families(config)
+    path = _policy_path(config)
+    if path is None:
+        return
+    from pytest_pixgates.core import policy as policies
+    from pytest_pixgates.session import GateSession
+
+    try:
+        environment = _setting(config, "env")
+        policy = policies.load(path, environment=environment, families=frozenset(families))
+        session = GateSession(config, policy, families, config.rootpath / _setting(config, "report_dir"))
+    except PolicyError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[_session] = session
+    config.pluginmanager.register(session, "pixgates-session")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test that uses a family's fixture, before `-m` selects."""
+    for item in items:
+        for family in fixtures.families_of(item):
+            item.add_marker(family)
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Explain a comparison with a measurement: what was measured, on how much, the limit, what would decide it."""
+    from pytest_pixgates.explain import comparison
+
+    return comparison(op, left, right)
+
+
+def _register_families(config: pytest.Config) -> dict[str, Family]:
+    found = [family for batch in config.hook.pytest_pixgates_families() for family in batch]
+    families = {family.name: family for family in found}
+    if len(families) < len(found):
+        raise pytest.UsageError(f"two families of gates share a name: {sorted(family.name for family in found)}")
+    for family in families.values():
+        config.addinivalue_line("markers", f"{family.name}: {family.summary}")
+        for marker, help_text in family.markers.items():
+            config.addinivalue_line("markers", f"{marker}: {help_text}")
+    config.pluginmanager.register(fixtures.fixtures_of(families, _provide), "pixgates-fixtures")
+    return families
+
+
+def _provide(family: Family, item: pytest.Item) -> object:
+    session = item.config.stash.get(_session, None)
+    if session is None:
+        missing = item.config.rootpath / _POLICY
+        raise PolicyError(
+            f"{missing}: there is no policy, so {family.name} can't judge", remedy="write it: see the README"
+        )
+    return session.provide(family, item)
+
+
+def _setting(config: pytest.Config, name: str) -> str:
+    """The option, or else the ini key, called `name`."""
+    return str(config.getoption(f"--pixgates-{name.replace('_', '-')}") or config.getini(f"pixgates_{name}"))
+
+
+def _policy_path(config: pytest.Config) -> Path | None:
+    if option := config.getoption("--pixgates-config"):
+        return (config.invocation_params.dir / str(option)).absolute()
+    if named := config.getini("pixgates_config"):
+        return config.rootpath / str(named)
+    default = config.rootpath / _POLICY
+    return default if default.is_file() else None

@@ -1,0 +1,140 @@
+"""From one gate item to its record: what its checks said, whatever its body made of them.
+
+The body isn't trusted. A gate that recorded no check is an ERROR, one whose check was worse than PASS is red even
+if the assertion was swallowed, and skip, xfail and a lucky rerun never make it green.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from pytest_pixgates.core import process, record
+from pytest_pixgates.core.scan import Scan
+from pytest_pixgates.core.verdict import Outcome, Verdict
+
+# The attribute of a report that carries the record. Not `user_properties`, which any plugin may edit.
+ATTRIBUTE = "pixgates_record"
+
+
+class ItemRecorder:
+    """The sink of one gate item's checks, over all attempts that something may make at it."""
+
+    def __init__(self, gate: str, family: str, node: str) -> None:
+        self.gate, self.family, self.node = gate, family, node
+        self._earlier: list[Outcome] = []
+        self._trouble: Verdict | None = None
+        self._started = time.time()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._checks: list[object] = []
+        self._trouble = None
+        self._phases: set[str] = set()
+
+    def note(self, check: object) -> None:
+        if not any(check is known for known in self._checks):
+            self._checks.append(check)
+
+    def replace(self, checks: Sequence[object], combined: object) -> None:
+        self._checks = [known for known in self._checks if not any(known is check for check in checks)]
+        self.note(combined)
+
+    def begin(self) -> None:
+        """A new attempt starts; one before it counts on."""
+        if self._phases:
+            self._earlier.append(self.outcome)
+        self._reset()
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst of all attempts."""
+        own = [self._outcome_of(check) for check in self._checks]
+        trouble = [] if self._trouble is None else [self._trouble.outcome]
+        return Outcome.worst([*(own or [Outcome.ERROR]), *trouble, *self._earlier])
+
+    def judge(self, report: pytest.TestReport, raised: BaseException | None) -> None:
+        """Correct `report`, which pytest made of one phase, so that it is green only for PASS."""
+        self._phases.add(report.when or "")
+        if self._trouble is None:
+            self._trouble = self._trouble_in(report, raised)
+        if (
+            (report.when == "call" and report.passed and not self.outcome)
+            or report.skipped
+            or hasattr(report, "wasxfail")
+        ):
+            _fail(report, self.reason)
+        if report.when != "teardown" and not self.outcome and report.failed:
+            report.sections.append(("pixgates", "\n".join(self._lines())))
+        if report.when == "teardown":
+            self._attach(report)
+
+    @property
+    def reason(self) -> str:
+        """Why the gate is not PASS, or ""."""
+        if self.outcome is Outcome.PASS:
+            return ""
+        if self._trouble is not None and self._trouble.outcome is self.outcome:
+            return self._trouble.reason
+        for check in self._checks:
+            if self._outcome_of(check) is self.outcome:
+                return record.Check.of(check).verdict.reason
+        if self.outcome in self._earlier:
+            return f"an earlier attempt was {self.outcome.value}; running it again doesn't turn a gate green"
+        return "it recorded no check, so nothing was measured"
+
+    def record(self) -> record.Record:
+        return record.Record(
+            gate=self.gate,
+            family=self.family,
+            node=self.node,
+            outcome=self.outcome,
+            reason=process.mask(self.reason),
+            checks=tuple(map(record.Check.of, self._checks)),
+            started=self._started,
+            seconds=time.time() - self._started,
+            attempts=len(self._earlier) + 1,
+        )
+
+    def _trouble_in(self, report: pytest.TestReport, raised: BaseException | None) -> Verdict | None:
+        """What went wrong in a phase besides the checks."""
+        if report.skipped or hasattr(report, "wasxfail"):
+            how = "xfail" if hasattr(report, "wasxfail") else "skipped"
+            return self._error(f"{how}: a gate that does not run, or may fail, is not PASS")
+        if not report.failed:
+            return None
+        text = process.mask(f"{type(raised).__name__}: {raised}").strip().partition("\n")[0][:500]
+        if report.when != "call":
+            return self._error(f"{report.when} failed: {text}")
+        if isinstance(raised, AssertionError | pytest.fail.Exception):
+            known_bad = any(not self._outcome_of(check) for check in self._checks)
+            outcome = Outcome.FAIL if self._checks and not known_bad else None
+            return Verdict(outcome, self.gate, reason=text) if outcome else None
+        return self._error(f"it raised {text}")
+
+    def _error(self, reason: str) -> Verdict:
+        return Verdict(Outcome.ERROR, self.gate, reason=reason)
+
+    def _outcome_of(self, check: object) -> Outcome:
+        return check.outcome if isinstance(check, Verdict | Scan) else Outcome.ERROR
+
+    def _lines(self) -> list[str]:
+        bad = [check for check in self._checks if not self._outcome_of(check)]
+        lines = [line for check in bad if isinstance(check, Verdict | Scan) for line in check.lines()]
+        return lines or [f"{self.outcome.value}: {self.gate}", f"  because: {self.reason}"]
+
+    def _attach(self, report: pytest.TestReport) -> None:
+        finished = self.record()
+        setattr(report, ATTRIBUTE, record.dump_record(finished))
+        # For JUnit, which writes the properties of the teardown report.
+        report.user_properties.append(("pixgates.gate", self.gate))
+        report.user_properties.append(("pixgates.verdict", self.outcome.value))
+
+
+def _fail(report: pytest.TestReport, reason: str) -> None:
+    report.outcome = "failed"
+    report.longrepr = f"pixgates: {reason}"
+    if hasattr(report, "wasxfail"):
+        del report.wasxfail

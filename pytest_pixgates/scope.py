@@ -1,0 +1,63 @@
+"""What a run of gates was meant to judge, and what made it judge less.
+
+`-m` with names of families selects families, which is how CI splits its jobs. Whatever else narrows a run makes it
+PARTIAL: fit for a developer's eyes, not as evidence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+
+def families_in_scope(expression: str, families: Iterable[str]) -> frozenset[str] | None:
+    """The families that `-m expression` selects ("infra or latency"), all without one, None if it selects otherwise."""
+    names = frozenset(families)
+    if not expression.strip():
+        return names
+    selected = frozenset(re.split(r"\s+or\s+", expression.strip().strip("()").strip()))
+    return selected if selected <= names else None
+
+
+def reach(config: pytest.Config, folder: Path) -> str:
+    """How much of `folder` the arguments take in: "all", "some" or "none"."""
+    best = "none"
+    for argument in config.args:
+        path, _, inside = argument.partition("::")
+        target = (config.invocation_params.dir / path).resolve()
+        if not inside and (target == folder.resolve() or target in folder.resolve().parents):
+            return "all"
+        if folder.resolve() in (target, *target.parents):
+            best = "some"
+    return best
+
+
+def lists_only(config: pytest.Config) -> bool:
+    """Whether this run only lists or sets up, so that no gate can have run."""
+    return any(config.getoption(name, default=False) for name in ("collectonly", "setuponly", "setupplan"))
+
+
+def narrowing_options(config: pytest.Config) -> list[str]:
+    """Options that may leave out gates before they become items, where counting items can't see it."""
+    options = {
+        "--collect-only": "collectonly",
+        "--setup-only": "setuponly",
+        "--setup-plan": "setupplan",
+        "--last-failed": "lf",
+        "--stepwise": "stepwise",
+    }
+    return [option for option, name in options.items() if config.getoption(name, default=False)]
+
+
+def python_gates(config: pytest.Config, folder: Path) -> set[Path]:
+    """The files in `folder` that pytest would collect, so that one which vanished from the run is missed."""
+    patterns = config.getini("python_files")
+    return {
+        path
+        for path in folder.rglob("*.py")
+        if any(fnmatch(path.name, pattern) for pattern in patterns) and "__pycache__" not in path.parts
+    }
