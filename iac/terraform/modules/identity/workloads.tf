@@ -1,0 +1,136 @@
+resource "aws_iam_role" "workload" {
+  for_each = local.workload_policies
+
+  name                 = "${var.name}-${each.key}"
+  description          = "Pods of ${each.key}, by EKS Pod Identity."
+  assume_role_policy   = data.aws_iam_policy_document.workload_trust[each.key].json
+  permissions_boundary = aws_iam_policy.boundary.arn
+}
+
+resource "aws_iam_role_policy" "workload" {
+  for_each = local.workload_policies
+
+  name   = "work"
+  role   = aws_iam_role.workload[each.key].id
+  policy = each.value
+}
+
+data "aws_iam_policy_document" "workload_trust" {
+  for_each = toset(["scoring", "stream-worker"])
+
+  statement {
+    actions = ["sts:AssumeRole", "sts:TagSession"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["pods.eks.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [var.account_id]
+    }
+
+    condition {
+      test     = "ArnEquals"
+      variable = "aws:SourceArn"
+      values   = [local.cluster_arn]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/kubernetes-namespace"
+      values   = [var.namespace]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/kubernetes-service-account"
+      values   = [each.key]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "scoring" {
+  source_policy_documents = [data.aws_iam_policy_document.read_models.json]
+}
+
+data "aws_iam_policy_document" "stream_worker" {
+  source_policy_documents = [data.aws_iam_policy_document.read_models.json]
+
+  statement {
+    sid       = "Connect"
+    actions   = ["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"]
+    resources = [local.kafka.cluster]
+  }
+
+  statement {
+    sid       = "Consume"
+    actions   = ["kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"]
+    resources = [local.kafka.consumed]
+  }
+
+  statement {
+    sid       = "CommitOffsets"
+    actions   = ["kafka-cluster:AlterGroup", "kafka-cluster:DescribeGroup"]
+    resources = [local.kafka.consumers]
+  }
+
+  statement {
+    sid       = "Produce"
+    actions   = ["kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"]
+    resources = [local.kafka.produced]
+  }
+
+  statement {
+    sid       = "KeepDecisions"
+    actions   = ["s3:PutObject"]
+    resources = ["${var.buckets.data}/decisions/*"]
+  }
+
+  # Decrypt too: S3 needs it to put an object together from parts.
+  statement {
+    sid       = "EncryptDecisions"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [var.keys.data]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["s3.${var.region}.amazonaws.com"]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "read_models" {
+  statement {
+    sid       = "ReadModels"
+    actions   = ["s3:GetObject"]
+    resources = ["${var.buckets.artifacts}/models/*"]
+  }
+
+  statement {
+    sid       = "FindModels"
+    actions   = ["s3:ListBucket"]
+    resources = [var.buckets.artifacts]
+
+    condition {
+      test     = "StringLike"
+      variable = "s3:prefix"
+      values   = ["models/*"]
+    }
+  }
+
+  statement {
+    sid       = "DecryptModels"
+    actions   = ["kms:Decrypt"]
+    resources = [var.keys.artifacts]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["s3.${var.region}.amazonaws.com"]
+    }
+  }
+}
