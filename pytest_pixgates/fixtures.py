@@ -7,7 +7,7 @@ test a gate; what they return is made once per process.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,9 +17,12 @@ from pytest_pixgates.core.family import Family
 _OURS = "pixgates_family"
 
 
-def fixtures_of(families: dict[str, Family], provide: Callable[[Family, pytest.Item], object]) -> object:
-    """A plugin object that holds one fixture per family; `provide` makes what the test receives."""
-    return SimpleNamespace(**{name: _fixture(family, provide) for name, family in families.items()})
+def fixtures_of(families: dict[str, Family], provide: Callable[[Family, pytest.Item], object]) -> ModuleType:
+    """A plugin that holds one fixture per family; `provide` makes what the test receives."""
+    module = ModuleType("pixgates_fixtures")  # pytest finds fixtures on modules and classes, not on any object
+    for name, family in families.items():
+        setattr(module, name, _fixture(family, provide))
+    return module
 
 
 def _fixture(family: Family, provide: Callable[[Family, pytest.Item], object]) -> Any:

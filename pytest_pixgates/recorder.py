@@ -46,6 +46,8 @@ class ItemRecorder:
         """A new attempt starts; one before it counts on."""
         if self._phases:
             self._earlier.append(self.outcome)
+        else:
+            self._started = time.time()
         self._reset()
 
     @property
@@ -109,9 +111,8 @@ class ItemRecorder:
         if report.when != "call":
             return self._error(f"{report.when} failed: {text}")
         if isinstance(raised, AssertionError | pytest.fail.Exception):
-            known_bad = any(not self._outcome_of(check) for check in self._checks)
-            outcome = Outcome.FAIL if self._checks and not known_bad else None
-            return Verdict(outcome, self.gate, reason=text) if outcome else None
+            all_passed = bool(self._checks) and all(self._outcome_of(check) for check in self._checks)
+            return Verdict(Outcome.FAIL, self.gate, reason=text) if all_passed else None
         return self._error(f"it raised {text}")
 
     def _error(self, reason: str) -> Verdict:

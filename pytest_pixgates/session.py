@@ -235,10 +235,12 @@ class GateSession:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         told = getattr(node, "workeroutput", {}).get(_WORKER)
-        if told is not None:
+        try:
             self.census.merge(decode.decode(Census, json.loads(told)))
-        if error or told is None:
-            self.census.problems.append(f"worker {node.gateway.id} did not end in an orderly way")
+        except (TypeError, ValueError):  # nothing was told, or not what our side in the worker tells
+            error = error or "it did not say what it collected"
+        if error:
+            self.census.problems.append(f"worker {node.gateway.id} did not end in an orderly way: {error}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         payload = getattr(report, recorder.ATTRIBUTE, None)

@@ -62,9 +62,9 @@ def _decode(kind: Any, data: object, key: str) -> object:
         return _decode_union(arguments, data, key)
     if origin is typing.Literal:
         return _one_of(arguments, data, key)
-    if origin is tuple:
+    if origin in (tuple, list):
         items = _expect(list, data, key)
-        return tuple(_decode(arguments[0], item, f"{key}[{index}]") for index, item in enumerate(items))
+        return origin(_decode(arguments[0], item, f"{key}[{index}]") for index, item in enumerate(items))
     if origin is not None and issubclass(origin, Mapping):
         table = _expect(dict, data, key)
         return {name: _decode(arguments[1], item, f"{key}.{name}") for name, item in table.items()}
@@ -84,7 +84,10 @@ def _decode_scalar(kind: Any, data: object, key: str) -> object:
         except ValueError as error:
             raise DecodeError(key, str(error)) from None
     if kind is float and type(data) is int:
-        return float(data)
+        try:
+            return float(data)
+        except OverflowError:
+            raise DecodeError(key, "is too large for a number") from None
     return _expect(kind, data, key)
 
 

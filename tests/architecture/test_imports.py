@@ -55,7 +55,9 @@ def test_imports_point_one_way(path: Path) -> None:
     assert used <= MAY_IMPORT[own] | {own}
 
 
-@pytest.mark.parametrize("path", [path for path in modules() if part(path.parent.name) in {"core", "report", *FAMILIES}])
+@pytest.mark.parametrize(
+    "path", [path for path in modules() if part(path.parent.name) in {"core", "report", *FAMILIES}]
+)
 def test_only_the_pytest_side_knows_pytest(path: Path) -> None:
     assert "pytest" not in {name.split(".")[0] for name in imports(path)}
 

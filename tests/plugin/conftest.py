@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 # As an outsider would write it: public names only.
-LEDGER = '''
+LEDGER = """
 from dataclasses import dataclass, field
 from collections.abc import Mapping
 import json
+import sys
 
 from pytest_pixgates import Family, Gate, Limit, Measurement
 
@@ -50,7 +52,7 @@ class Ledger(Family):
 
 def pytest_pixgates_families():
     return [Ledger()]
-'''
+"""
 
 POLICY = """
 [environments.prod]
@@ -97,7 +99,7 @@ class Repository:
 
     def verdict(self, *arguments: str) -> int:
         """The exit code of `pixgates verdict`; its output is shown."""
-        return int(self.pytester.run("python", "-m", "pytest_pixgates.cli.main", "verdict", *arguments).ret)
+        return int(self.pytester.run(sys.executable, "-m", "pytest_pixgates", "verdict", *arguments).ret)
 
     def records(self) -> Any:
         return json.loads((self.path / ".pixgates" / "records.json").read_text())
@@ -115,5 +117,3 @@ def repository(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Re
 def workers(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """Arguments that run gates in this process, and over two workers."""
     return tuple(request.param)
-
-
