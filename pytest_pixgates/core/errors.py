@@ -27,17 +27,17 @@ class ToolError(NotMeasured):
     """An external tool is missing, unsupported, crashed, timed out or said something unreadable."""
 
 
-class ToolMissing(ToolError):
+class ToolMissing(ToolError):  # noqa: N818 - as NotMeasured
     """The tool is not there, or what was named as the tool can't be run."""
 
 
-class ToolVersionUnsupported(ToolError):
+class ToolVersionUnsupported(ToolError):  # noqa: N818 - as NotMeasured
     """The tool's version is outside of the range that this package was tried with."""
 
 
-class ToolTimeout(ToolError):
+class ToolTimeout(ToolError):  # noqa: N818 - as NotMeasured
     """The tool was ended because it ran longer than its limit."""
 
 
-class ToolOutputTooLarge(ToolError):
+class ToolOutputTooLarge(ToolError):  # noqa: N818 - as NotMeasured
     """The tool was ended because it printed more than its limit; cut output could hide findings."""

@@ -33,31 +33,39 @@ def sha256(path: Path) -> str:
 
 
 def walk(root: Path) -> Iterator[Path]:
-    """Every file and symlink under `root` in a fixed order, links not followed; `root` itself if it is a file."""
-    if root.is_file() or root.is_symlink():
+    """Every file and symlink under `root` in a fixed order, links not followed; `root` itself if it is a file.
+
+    Raises OSError for a folder that can't be read: what was not seen must not look empty.
+    """
+    if not root.is_dir():
         yield root
         return
-    for folder, names, files in os.walk(root):
+    for folder, names, files in os.walk(root, onerror=_refuse):
         links = [name for name in names if Path(folder, name).is_symlink()]
         names[:] = sorted(name for name in names if name not in _MADE_BY_TOOLS and name not in links)
         yield from (Path(folder, name) for name in sorted(files + links))
 
 
-def tree_sha256(root: Path) -> str:
-    """The digest of a file or folder: names, executable bits, contents, and where links point.
+def _refuse(error: OSError) -> None:
+    raise error
 
-    Raises FileNotFoundError if `root` does not exist.
+
+def tree_sha256(root: Path) -> str:
+    """The digest of a file or folder: names, executable bits, contents, and where links inside it point.
+
+    A link to a file counts by its target's content too, and `root` itself may be a link to what is judged.
+    Raises FileNotFoundError if `root` does not exist, OSError if something can't be read.
     """
     if not root.exists():
         raise FileNotFoundError(root)
     digest = hashlib.sha256()
     for path in walk(root):
         name = path.relative_to(root).as_posix()
-        if path.is_symlink():
-            entry = f"link {path.readlink()}"
+        if path.is_symlink() and path != root:
+            entry = f"link {path.readlink()} {sha256(path) if path.is_file() else ''}"
         elif path.is_file():
             entry = f"{'x' if os.access(path, os.X_OK) else '-'} {sha256(path)}"
         else:
             continue  # a socket or a device holds nothing to judge
-        digest.update(f"{name}\0{entry}\0".encode())
+        digest.update(os.fsencode(f"{name}\0{entry}\0"))
     return digest.hexdigest()

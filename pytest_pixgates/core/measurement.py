@@ -72,7 +72,9 @@ class Measurement:
         )
 
     def __add__(self, margin: float) -> Measurement:
-        return self - (-margin) if isinstance(margin, int | float) else NotImplemented
+        if not isinstance(margin, int | float) or isinstance(margin, bool):
+            return NotImplemented
+        return self - (-margin)
 
     def __eq__(self, other: object) -> NoReturn:
         raise TypeError(f"a measurement has an interval: compare {self.name} with >= or <=, or use .value")
@@ -148,7 +150,8 @@ def _not_usable(measured: Measurement) -> str:
 
 
 def _against_measurement(left: Measurement, operator: str, right: Measurement) -> Verdict:
-    """Judge left - base >= -margin on the paired interval, where right is base - margin."""
+    """Judge own - base >= given - margin on the paired interval, where left is own - given and right base - margin."""
+    own, given = left.minus or (left, 0.0)
     base, margin = right.minus or (right, 0.0)
     check, measured = f"{left.name} {operator} {right.name}", f"{left}; {right}"
     difference = left.difference
@@ -157,5 +160,5 @@ def _against_measurement(left: Measurement, operator: str, right: Measurement) -
         return Verdict(Outcome.ERROR, check, measured, reason=reason)
     if difference is None:
         return Verdict(Outcome.ERROR, check, measured, reason=f"{left.name} has no paired interval")
-    paired = _against_limit(difference(left, base), operator, -margin)
+    paired = _against_limit(difference(own, base), operator, given - margin)
     return dataclasses.replace(paired, check=check, measured=f"{measured}; {paired.measured}")

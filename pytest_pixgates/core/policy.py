@@ -189,7 +189,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         raise PolicyError(
             f"{path}: {error.strerror}", remedy="write it, or name another with --pixgates-config"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PolicyError(f"{path}: not valid TOML: {error}") from None
 
 

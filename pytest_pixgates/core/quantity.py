@@ -32,19 +32,19 @@ def parse(text: str | float, *, unit: str = "") -> float:
     if isinstance(text, bool):
         raise ValueError(f"{text!r} is not a number")
     if isinstance(text, int | float):
-        return _finite(float(text), text)
+        return _finite(text, text)
     match = _NUMBER.fullmatch(text)
     if match is None or match[2] not in _UNITS:
         raise ValueError(f"{text!r} is not a number with one of the units {', '.join(filter(None, _UNITS))}")
-    number, written = _finite(float(match[1]), text), match[2]
+    number, written = float(match[1]), match[2]
     if not written:
-        return number
+        return _finite(number, text)
     dimension, size = _UNITS[written]
     own_dimension, own_size = _UNITS.get(unit, (unit, 1.0))
     if own_dimension != dimension and not (dimension == "share" and unit == ""):
         raise ValueError(f"{text!r} is not a number of {unit or 'no unit'}")
     # The exact decimal of what was written: 0.1 % must be 0.001, not 0.1 * 0.01 = 0.0010000000000000002.
-    return number / (own_size / size) if own_size > size else number * (size / own_size)
+    return _finite(number / (own_size / size) if own_size > size else number * (size / own_size), text)
 
 
 def seconds(text: str | float) -> float:
@@ -56,6 +56,10 @@ def seconds(text: str | float) -> float:
 
 
 def _finite(number: float, text: object) -> float:
-    if not math.isfinite(number):
+    try:
+        finite = math.isfinite(number)
+    except OverflowError:  # a whole number that no float can hold
+        finite = False
+    if not finite:
         raise ValueError(f"{text!r} is not a finite number")
-    return number
+    return float(number)

@@ -2,12 +2,13 @@
 gate and closed after the last.
 
 Everything that reports, signs or decides works from these, so they hold whatever a reader needs to trust a
-verdict, as plain JSON with a version. `verdict_of` is the one place that says what a whole run is worth.
+verdict, as plain JSON with a version. `Run.outcome` is the one place that says what a whole run is worth.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,7 +113,7 @@ class Run:
 
 
 def dumps(run: Run) -> str:
-    return json.dumps(decode.encode(run), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(decode.encode(run), indent=1, allow_nan=False) + "\n"
 
 
 def loads(text: str | bytes, where: str = FILE_NAME) -> Run:
@@ -142,7 +143,7 @@ def save(run: Run, folder: Path) -> Path:
 
 
 def dump_record(record: Record) -> str:
-    return json.dumps(decode.encode(record), ensure_ascii=False, allow_nan=False)
+    return json.dumps(decode.encode(record), allow_nan=False)
 
 
 def load_record(text: object, where: str) -> Record:
@@ -157,7 +158,7 @@ def load_record(text: object, where: str) -> Record:
 
 def _parse(text: str | bytes, where: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        return json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{where}: not valid JSON: {error}") from None
 
@@ -169,6 +170,13 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"the key {key!r} stands twice")
         result[key] = value
     return result
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large for a number")
+    return number
 
 
 def _refuse_constant(name: str) -> None:

@@ -61,7 +61,7 @@ class Finding:
     def fingerprint(self) -> str:
         """Stable over edits elsewhere in the file: rule, path and resource (or the message), not the line."""
         identity = "\0".join((self.rule, self.path, self.resource or self.message))
-        return hashlib.sha256(identity.encode()).hexdigest()[:32]
+        return hashlib.sha256(identity.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +148,12 @@ class Scan:
 
     def lines(self, most: int = 20) -> list[str]:
         """The failure text: the verdict, then what to mend, `most` findings at most."""
+        known = not self.findings and len(self.problems) == 1  # the verdict says it all
         listed = [
-            *(f"  {problem}" + (f" (fix: {problem.fix})" if problem.fix else "") for problem in self.problems),
+            *(
+                f"  {problem}" + (f" (fix: {problem.fix})" if problem.fix else "")
+                for problem in self.problems * (not known)
+            ),
             *(f"  {each.where}: {each.severity.value} {each.rule}: {each.message}" for each in self.blocking),
         ]
         left_out = [f"  and {len(listed) - most} more"] if len(listed) > most else []
@@ -157,8 +161,8 @@ class Scan:
 
     def _measured(self) -> str:
         counts = ", ".join(f"{count} {kind}" for kind, count in self.scanned.items()) or "nothing"
-        tools = ", ".join(f"{tool.name} {tool.version}" for tool in self.tools) or "no tool"
-        return f"{counts} by {tools}" + (" (cached)" if self.cached else "")
+        tools = ", ".join(f"{tool.name} {tool.version}" for tool in self.tools)
+        return counts + (f" by {tools}" if tools else "") + (" (cached)" if self.cached else "")
 
     def _nothing_looked_at(self) -> tuple[Problem, ...]:
         if not self.tools or not all(tool.version and tool.sha256 for tool in self.tools):

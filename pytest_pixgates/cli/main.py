@@ -1,0 +1,59 @@
+"""The `pixgates` command: what is not a test run, such as bringing the tools and reading a run's verdict.
+
+A sub-command lives in the module of its name and is imported only when it is used, or when all are listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Iterable
+from typing import NoReturn
+
+from pytest_pixgates import __version__
+from pytest_pixgates.core.errors import PixgatesError, PolicyError
+
+COMMANDS = ("tools", "doctor", "verdict")
+
+USAGE_ERROR = 4  # as pytest's
+INTERRUPTED = 130  # as a shell's
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE_ERROR, f"{self.prog}: {message}\n  fix: {self.prog} --help lists what is possible\n")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 not done, 4 asked wrongly, 130 interrupted."""
+    arguments = sys.argv[1:] if argv is None else argv
+    named = arguments[:1]
+    try:
+        args = _parser(named if set(named) <= set(COMMANDS) and named else COMMANDS).parse_args(arguments)
+        return int(args.run(args))
+    except PolicyError as error:
+        return _failed(error, USAGE_ERROR)
+    except PixgatesError as error:
+        return _failed(error, 1)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser(commands: Iterable[str]) -> argparse.ArgumentParser:
+    parser = _Parser(prog="pixgates", description="Quality gates whose green is evidence.")
+    parser.add_argument("--version", action="version", version=f"pixgates {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in commands:
+        importlib.import_module(f"pytest_pixgates.cli.{command}").add_parser(subparsers)
+    return parser
+
+
+def _failed(error: PixgatesError, code: int) -> int:
+    sys.stderr.write(f"pixgates: {error}\n")
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,75 @@
+"""`pixgates tools`: brings the external tools that the gates run, and says which ones would judge."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from pytest_pixgates.core.errors import PixgatesError
+from pytest_pixgates.core.tools import JUDGES, TOOLS, find
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Register `tools install` and `tools list`."""
+    tools = subparsers.add_parser("tools", help="install or list the tools that the gates run")
+    actions = tools.add_subparsers(title="actions", metavar="ACTION", required=True)
+
+    judges = ", ".join(spec.name for spec in JUDGES)
+    install = actions.add_parser("install", help="bring what is missing, without root")
+    install.add_argument(
+        "names", nargs="*", type=_tool_name, metavar="NAME", help=f"one of {', '.join(TOOLS)} (default: {judges})"
+    )
+    install.set_defaults(run=run_install)
+
+    listing = actions.add_parser("list", help="name, version, digest and path of each tool; exit 1 if one is missing")
+    listing.set_defaults(run=run_list)
+
+
+def run_install(args: argparse.Namespace) -> int:
+    """Install each tool; go on after one that can't be had. 0 if all are there."""
+    from pytest_pixgates.core.install import install
+
+    failed = 0
+    for name in dict.fromkeys(args.names or [spec.name for spec in JUDGES]):
+        try:
+            done = install(name, say=_progress)
+        except PixgatesError as error:
+            failed += 1
+            sys.stderr.write(f"pixgates: {error}\n")
+        else:
+            _line(name, done.tool.version, f"{done.how}: {done.tool.path}")
+    return 1 if failed else 0
+
+
+def run_list(args: argparse.Namespace) -> int:  # noqa: ARG001 - every command is called alike
+    """Print the tools that would judge. 0 if all are there and supported."""
+    missing = 0
+    for spec in JUDGES:
+        try:
+            tool = find(spec)
+        except PixgatesError as error:
+            missing += 1
+            _line(spec.name, "missing", str(error))
+        else:
+            _line(spec.name, tool.version, f"{tool.sha256[:12]}  {tool.path}")
+    return 1 if missing else 0
+
+
+def _tool_name(text: str) -> str:
+    if text not in TOOLS:
+        raise argparse.ArgumentTypeError(f"no tool is called {text!r}; the tools are {', '.join(TOOLS)}")
+    return text
+
+
+def _line(name: str, version: str, rest: str) -> None:
+    sys.stdout.write(f"{name:<10} {version:<10} {rest}\n")
+    sys.stdout.flush()
+
+
+def _progress(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,194 @@
+"""`pixgates tools` and `pixgates doctor`: what they print and what their exit codes promise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_pixgates.cli import doctor
+from pytest_pixgates.cli.main import COMMANDS, main
+from pytest_pixgates.core.errors import PixgatesError, PolicyError
+from pytest_pixgates.core.tools import TOOLS
+
+ANSWERS = {
+    "terraform": '{ "terraform_version": "1.11.4" }',
+    "tflint": "TFLint version 0.64.0",
+    "checkov": "3.3.30",
+    "kubectl": '{ "gitVersion": "v1.33.1" }',
+}
+
+
+def script(path: Path, text: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def path(tmp_path, monkeypatch) -> Path:
+    """A machine with all that is required."""
+    folder = tmp_path / "path"
+    folder.mkdir()
+    (folder / "sh").symlink_to("/bin/sh")
+    for name, answer in ANSWERS.items():
+        script(folder / name, f"echo '{answer}'")
+    for name in ("git", "make"):
+        script(folder / name, f"echo {name} 1.0")
+    for name in [*os.environ]:
+        if name in {spec.variable for spec in TOOLS.values()} | {"PIXGATES_TF_MIRROR"}:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("PIXGATES_TOOL_DIR", str(tmp_path / "tools"))
+    monkeypatch.setenv("PIXGATES_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(doctor, "_INFRA_MODULES", ("json",))
+    return folder
+
+
+def test_list_shows_name_version_digest_and_path(path, capsys):
+    assert main(["tools", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(ANSWERS)
+    _, version, digest, where = lines[1].split()
+    assert (version, len(digest), where) == ("0.64.0", 12, str(path / "tflint"))
+
+
+def test_list_exits_1_when_a_tool_is_missing_and_says_how_to_bring_it(path, capsys):
+    (path / "tflint").unlink()
+    assert main(["tools", "list"]) == 1
+    out = capsys.readouterr().out
+    assert "pixgates tools install tflint" in out
+    assert "kubectl" in out
+
+
+def test_install_says_found_for_what_is_there(path, capsys):
+    assert main(["tools", "install"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in lines] == [
+        [name, version, "found:"]
+        for name, version in zip(ANSWERS, ("1.11.4", "0.64.0", "3.3.30", "1.33.1"), strict=True)
+    ]
+
+
+def test_install_goes_on_after_a_tool_that_fails_and_exits_1(monkeypatch, capsys):
+    monkeypatch.setenv("PIXGATES_TFLINT", "/no/such/tflint")
+    assert main(["tools", "install", "tflint", "kubectl"]) == 1
+    captured = capsys.readouterr()
+    assert "/no/such/tflint" in captured.err
+    assert captured.out.startswith("kubectl")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["tools", "install", "tofu"], ["tools", "nope"], ["tools"], ["doctor", "--nope"]], ids=" ".join
+)
+def test_a_wrong_command_line_is_a_usage_error(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 4
+    assert "fix:" in capsys.readouterr().err
+
+
+def test_doctor_is_content_with_a_complete_machine(capsys):
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "everything required is there" in out
+    assert "missing" not in out
+
+
+@pytest.mark.parametrize(
+    ("lacks", "fix"),
+    [
+        ("git", "apt install git"),
+        ("make", "apt install make"),
+        ("tflint", "pixgates tools install tflint"),
+        ("checkov", "pixgates tools install checkov"),
+    ],
+)
+def test_doctor_exits_1_and_names_the_command_that_mends_it(path, capsys, lacks, fix):
+    (path / lacks).unlink()
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("missing")] == [lacks]
+    assert f"fix: {fix}" in out
+
+
+def test_doctor_does_not_require_go(capsys):
+    assert main(["doctor"]) == 0
+    assert any(line.split()[:2] == ["optional", "go"] for line in capsys.readouterr().out.splitlines())
+
+
+def test_doctor_sees_a_tool_that_is_broken(path, capsys):
+    script(path / "git", "exit 1")
+    assert main(["doctor"]) == 1
+    assert "fix: mend" in capsys.readouterr().out
+
+
+def test_doctor_sees_a_missing_extra(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "_INFRA_MODULES", ("no_such_module",))
+    assert main(["doctor"]) == 1
+    assert "pytest-pixgates[infra]" in capsys.readouterr().out
+
+
+def test_doctor_sees_a_folder_that_cannot_be_written(monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PIXGATES_TOOL_DIR", str(tmp_path / "file"))
+    assert main(["doctor"]) == 1
+    assert "set PIXGATES_TOOL_DIR" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("exists", "code"), [(True, 0), (False, 1)])
+def test_doctor_checks_the_terraform_mirror_that_is_set(monkeypatch, tmp_path, capsys, exists, code):
+    monkeypatch.setenv("PIXGATES_TF_MIRROR", str(tmp_path if exists else tmp_path / "gone"))
+    assert main(["doctor"]) == code
+
+
+@pytest.mark.parametrize(("error", "code"), [(PolicyError, 4), (PixgatesError, 1)])
+def test_an_error_is_one_clean_message_and_its_kind_is_the_exit_code(monkeypatch, capsys, error, code):
+    def broken():
+        raise error("gates.toml is odd", remedy="mend it")
+
+    monkeypatch.setattr(doctor, "checks", broken)
+    assert main(["doctor"]) == code
+    assert capsys.readouterr().err == "pixgates: gates.toml is odd\n  fix: mend it\n"
+
+
+def test_an_interrupt_ends_quietly(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor, "checks", interrupted)
+    assert main(["doctor"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+IMPORTED = """
+import sys
+from pytest_pixgates.cli.main import COMMANDS, main
+heavy = {"pytest", "urllib.request", "filelock", "platformdirs"}
+heavy |= {"pytest_pixgates.cli.tools", "pytest_pixgates.cli.doctor"}
+print(sorted(heavy & set(sys.modules)))
+"""
+
+
+def test_the_command_imports_nothing_that_is_not_asked_for():
+    done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[]\n"
+
+
+def test_one_command_does_not_import_another():
+    code = "import sys; from pytest_pixgates.cli.main import main; main(['tools', 'list'])\n" + (
+        "print('pytest_pixgates.cli.doctor' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.endswith("False\n")
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    assert all(command in out for command in COMMANDS)

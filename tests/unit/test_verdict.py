@@ -1,0 +1,106 @@
+"""Only PASS is green, the worst counts, and asking for a verdict's truth records it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_pixgates.core import recording
+from pytest_pixgates.core.scan import Scan
+from pytest_pixgates.core.verdict import Outcome, Verdict, any_of
+
+ORDER = [Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.ERROR, Outcome.FAIL]
+some_outcomes = st.lists(st.sampled_from(Outcome), min_size=1)
+
+
+class Noted:
+    """A sink as the plugin's, by identity."""
+
+    def __init__(self) -> None:
+        self.checks: list[object] = []
+
+    def note(self, check: object) -> None:
+        if not any(check is known for known in self.checks):
+            self.checks.append(check)
+
+    def replace(self, checks: Sequence[object], combined: object) -> None:
+        self.checks = [known for known in self.checks if not any(known is check for check in checks)]
+        self.note(combined)
+
+
+@pytest.fixture
+def noted() -> Iterator[Noted]:
+    sink = Noted()
+    before = recording.use(sink)
+    yield sink
+    recording.use(before)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_only_pass_is_truthy(outcome: Outcome) -> None:
+    assert bool(outcome) is (outcome is Outcome.PASS)
+    assert bool(Verdict(outcome, "a")) is (outcome is Outcome.PASS)
+
+
+def test_outcomes_are_ordered_from_pass_to_fail() -> None:
+    assert sorted(Outcome, key=lambda outcome: outcome.rank) == ORDER
+    for better, worse in itertools.combinations(ORDER, 2):
+        assert Outcome.worst([better, worse]) is Outcome.worst([worse, better]) is worse
+
+
+@given(some_outcomes, some_outcomes)
+def test_the_worst_is_never_better_for_looking_at_more(some: list[Outcome], more: list[Outcome]) -> None:
+    assert Outcome.worst(some + more).rank >= Outcome.worst(some).rank
+    assert bool(Outcome.worst(some)) is all(outcome is Outcome.PASS for outcome in some)
+
+
+def test_the_worst_of_nothing_is_an_error() -> None:
+    assert Outcome.worst([]) is Outcome.ERROR
+    assert Outcome.worst([Outcome.PASS]) is Outcome.PASS
+
+
+def test_the_text_says_each_thing_once_and_leaves_out_what_is_empty() -> None:
+    assert str(Verdict(Outcome.PASS, "recall >= 0.8")) == "PASS: recall >= 0.8"
+    full = Verdict(Outcome.FAIL, "recall >= 0.8", "0.7", "too low", "a better model")
+    expected = ["FAIL: recall >= 0.8", "  measured: 0.7", "  because: too low", "  needs: a better model"]
+    assert full.lines() == expected
+
+
+@given(some_outcomes)
+def test_any_of_passes_iff_one_does(outcomes: list[Outcome]) -> None:
+    combined = any_of(*(Verdict(outcome, outcome.value) for outcome in outcomes))
+    assert combined.outcome is min(outcomes, key=lambda outcome: outcome.rank)
+    assert bool(combined) is (Outcome.PASS in outcomes)
+
+
+def test_any_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        any_of()
+
+
+def test_any_of_stands_in_for_its_parts_while_or_records_both(noted: Noted) -> None:
+    bad, good = Verdict(Outcome.FAIL, "a"), Verdict(Outcome.PASS, "b")
+    assert bad or good
+    assert noted.checks == [bad, good]
+    combined = any_of(bad, good)
+    assert noted.checks == [combined]
+    assert combined
+
+
+def test_asking_for_truth_records_once_and_not_asking_records_nothing(noted: Noted) -> None:
+    verdict, scan = Verdict(Outcome.FAIL, "a"), Scan("checkov", "iac")
+    assert noted.checks == []
+    assert not verdict
+    assert not verdict
+    assert not scan
+    assert noted.checks == [verdict, scan]
+
+
+def test_equal_verdicts_are_two_checks(noted: Noted) -> None:
+    assert Verdict(Outcome.PASS, "a")
+    assert Verdict(Outcome.PASS, "a")
+    assert len(noted.checks) == 2
