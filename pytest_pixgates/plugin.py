@@ -50,6 +50,8 @@ def pytest_configure(config: pytest.Config) -> None:
     path = _policy_path(config)
     if path is None:
         return
+    if path.parent == config.rootpath:
+        raise pytest.UsageError(f"{path}: the policy needs a folder of its own, such as gates/")
     from pytest_pixgates.core import policy as policies
     from pytest_pixgates.session import GateSession
 

@@ -68,8 +68,8 @@ class ItemRecorder:
             or hasattr(report, "wasxfail")
         ):
             _fail(report, self.reason)
-        if report.when != "teardown" and not self.outcome and report.failed:
-            report.sections.append(("pixgates", "\n".join(self._lines())))
+        if report.when != "teardown" and report.failed:
+            self._explain(report)
         if report.when == "teardown":
             self._attach(report)
 
@@ -102,8 +102,8 @@ class ItemRecorder:
 
     def _trouble_in(self, report: pytest.TestReport, raised: BaseException | None) -> Verdict | None:
         """What went wrong in a phase besides the checks."""
-        if report.skipped or hasattr(report, "wasxfail"):
-            how = "xfail" if hasattr(report, "wasxfail") else "skipped"
+        if _excused(report):
+            how = "skipped" if getattr(report, "wasxfail", None) is None else "xfail"
             return self._error(f"{how}: a gate that does not run, or may fail, is not PASS")
         if not report.failed:
             return None
@@ -121,6 +121,12 @@ class ItemRecorder:
     def _outcome_of(self, check: object) -> Outcome:
         return check.outcome if isinstance(check, Verdict | Scan) else Outcome.ERROR
 
+    def _explain(self, report: pytest.TestReport) -> None:
+        """Add why the gate is red, unless the failure text says it already."""
+        lines = self._lines()
+        if lines[0] not in report.longreprtext:
+            report.sections.append(("pixgates", "\n".join(lines)))
+
     def _lines(self) -> list[str]:
         bad = [check for check in self._checks if not self._outcome_of(check)]
         lines = [line for check in bad if isinstance(check, Verdict | Scan) for line in check.lines()]
@@ -134,8 +140,11 @@ class ItemRecorder:
         report.user_properties.append(("pixgates.verdict", self.outcome.value))
 
 
+def _excused(report: pytest.TestReport) -> bool:
+    return report.skipped or getattr(report, "wasxfail", None) is not None
+
+
 def _fail(report: pytest.TestReport, reason: str) -> None:
     report.outcome = "failed"
     report.longrepr = f"pixgates: {reason}"
-    if hasattr(report, "wasxfail"):
-        del report.wasxfail
+    vars(report).pop("wasxfail", None)

@@ -236,7 +236,7 @@ class GateSession:
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         told = getattr(node, "workeroutput", {}).get(_WORKER)
         try:
-            self.census.merge(decode.decode(Census, json.loads(told)))
+            self.census.merge(decode.decode(Census, json.loads(told or "")))
         except (TypeError, ValueError):  # nothing was told, or not what our side in the worker tells
             error = error or "it did not say what it collected"
         if error:

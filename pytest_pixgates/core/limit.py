@@ -6,10 +6,11 @@ An environment may only be stricter than the base, so that reading the base is e
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from pytest_pixgates.core import quantity
+from pytest_pixgates.core import decode, quantity
 from pytest_pixgates.core.measurement import Measurement
 from pytest_pixgates.core.verdict import Verdict
 
@@ -42,25 +43,35 @@ class Limit:
         assert found is not None  # one of them is given, see above
         return found
 
-    def judge(self, measured: Measurement, environment: str = "") -> Verdict:
-        """The verdict of `measured` in `environment`."""
+    def judge(self, measured: Measurement) -> Verdict:
+        return measured >= self.base if self.at_most is None else measured <= self.base
+
+    def within(self, environment: str) -> Limit:
+        """The limit that holds in `environment`."""
         value = self.environments.get(environment, self.base)
-        return measured >= value if self.at_most is None else measured <= value
+        return Limit(at_least=value) if self.at_most is None else Limit(at_most=value)
 
 
-def environments_named(settings: object, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every (key, environment) that a limit somewhere in `settings` names, so that a misspelt one is found."""
+def resolved(settings: Any, environment: str, known: frozenset[str], key: str) -> Any:
+    """`settings` with each limit in it as it holds in `environment`, so that a family can't forget to ask.
+
+    Raises DecodeError for a limit that names an environment which is not `known`.
+    """
     if isinstance(settings, Limit):
-        yield from ((f"{key}.environments.{name}", name) for name in settings.environments)
-    elif dataclasses.is_dataclass(settings):
-        for each in dataclasses.fields(settings):
-            yield from environments_named(getattr(settings, each.name), f"{key}.{each.name}")
-    elif isinstance(settings, Mapping):
-        for name, value in settings.items():
-            yield from environments_named(value, f"{key}.{name}")
-    elif isinstance(settings, tuple):
-        for index, value in enumerate(settings):
-            yield from environments_named(value, f"{key}[{index}]")
+        for name in settings.environments:
+            if name not in known:
+                raise decode.unknown_key(name, known, f"{key}.environments")
+        return settings.within(environment)
+    if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
+        fields = [each.name for each in dataclasses.fields(settings) if each.init]
+        values = {name: getattr(settings, name) for name in fields}
+        changed = resolved(values, environment, known, key)
+        return settings if changed == values else dataclasses.replace(settings, **changed)
+    if isinstance(settings, Mapping):
+        return {name: resolved(value, environment, known, f"{key}.{name}") for name, value in settings.items()}
+    if isinstance(settings, tuple):
+        return tuple(resolved(value, environment, known, f"{key}[{i}]") for i, value in enumerate(settings))
+    return settings
 
 
 def _number(value: Number) -> float:

@@ -1,6 +1,6 @@
 """The limits and rules that people review: `gates/gates.toml` and `gates/waivers.toml`, read once, refused if odd.
 
-Paths in them are relative to the repository, which is the folder that holds `gates/`.
+Paths in them are relative to the repository, which is the folder that holds the policy's own folder.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_pixgates.core import decode, files, quantity
+from pytest_pixgates.core import decode, files, limit, quantity
 from pytest_pixgates.core.errors import PolicyError
-from pytest_pixgates.core.limit import environments_named
 from pytest_pixgates.core.scan import Finding, State
 
-FOLDER = "gates"
 WAIVERS = "waivers.toml"
 LONGEST_WAIVER = datetime.timedelta(days=90)
 
@@ -69,7 +67,7 @@ class Waiver:
                 raise ValueError(f"{name} is empty")
         if re.search(r"[*?\[]", self.rule):
             raise ValueError(f"too wide: rule {self.rule!r} must name one rule")
-        if not re.search(r"[^*?/.\[\]]", self.path):
+        if not re.search(r"[^*?/.]", re.sub(r"\[[^\]]*\]?", "", self.path)):
             raise ValueError(f"too wide: path {self.path!r} covers everything")
         if self.expires > _today() + LONGEST_WAIVER:
             raise ValueError(f"expires {self.expires} is more than {LONGEST_WAIVER.days} days ahead")
@@ -111,15 +109,12 @@ class Policy:
         return files.tree_sha256(self.folder)
 
     def settings(self, name: str, kind: type) -> Any:
-        """The section of the family `name` as a `kind`. Raises PolicyError naming file, line and key."""
+        """The section of the family `name` as a `kind`, its limits those of the environment. Raises PolicyError."""
         try:
             settings: Any = decode.decode(kind, self.sections.get(name, {}), name)
-            for key, environment in environments_named(settings, name):
-                if environment not in self.environments:
-                    raise decode.unknown_key(environment, self.environments, key.rpartition(".")[0])
+            return limit.resolved(settings, self.environment, frozenset(self.environments), name)
         except decode.DecodeError as error:
             raise _error(self.path, self.text, error) from None
-        return settings
 
     def waive(self, family: str, finding: Finding) -> Finding:
         """`finding`, marked as waived if a waiver of its family that has not expired covers it."""
@@ -148,7 +143,7 @@ def load(path: Path, *, environment: str = "", families: frozenset[str] | None =
                 raise decode.unknown_key(name, known | (families or frozenset()))
         policy = Policy(
             path=path,
-            root=path.parent.parent if path.parent.name == FOLDER else path.parent,
+            root=path.parent.parent,
             text=text,
             general=decode.decode(General, data.get("pixgates", {}), "pixgates"),
             environments=decode.decode(dict[str, Environment], data.get("environments", {}), "environments"),

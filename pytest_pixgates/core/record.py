@@ -67,7 +67,7 @@ class Record:
 
     @property
     def scans(self) -> tuple[Scan, ...]:
-        return tuple(check.scan for check in self.checks if check.scan)
+        return tuple(check.scan for check in self.checks if check.scan is not None)
 
     @property
     def findings(self) -> tuple[Finding, ...]:

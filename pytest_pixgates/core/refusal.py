@@ -92,7 +92,7 @@ def _contradiction(record: Record, run: Run) -> str:
     if not record.checks:
         return "it holds no check"
     for check in record.checks:
-        outcomes = [check.verdict.outcome, *([check.scan.outcome] if check.scan else [])]
+        outcomes = [check.verdict.outcome, *([] if check.scan is None else [check.scan.outcome])]
         if not Outcome.worst(outcomes):
             return f"its check {check.verdict.check!r} is {Outcome.worst(outcomes).value}"
     if not record.gate.startswith(f"{record.family}/"):

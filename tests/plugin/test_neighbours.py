@@ -29,7 +29,7 @@ def test_reruns_leave_a_passing_gate_alone(repository: Repository, workers: tupl
 def test_a_random_order_changes_nothing(repository: Repository, workers: tuple[str, ...], seed: str) -> None:
     repository.write("pytest.ini", "[pytest]\ntestpaths = gates\n")
     repository.gate(PASSES)
-    assert repository.run("-p", "randomly", f"-p=randomly_seed={seed}"[:12], *workers).ret == 0
+    assert repository.run(f"--randomly-seed={seed}", *workers).ret == 0
     assert repository.verdict() == 0
 
 
@@ -87,8 +87,8 @@ def test_a_unittest_case_can_be_a_gate(repository: Repository, workers: tuple[st
         "class TestLedger(unittest.TestCase):\n"
         "    @pytest.fixture(autouse=True)\n"
         "    def _give(self, ledger):\n        self.ledger = ledger\n"
-        f"    def test_passes(self):\n        assert self.ledger.settled >= 0.9\n"
-        f"    def test_fails(self):\n        self.assertTrue(self.ledger.disputed <= 0.1)\n",
+        "    def test_passes(self):\n        assert self.ledger.settled >= 0.9\n"
+        "    def test_fails(self):\n        self.assertTrue(self.ledger.disputed <= 0.1)\n",
     )
     assert repository.run(*workers).ret == 1
     outcomes = repository.outcomes()
