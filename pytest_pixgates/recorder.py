@@ -59,14 +59,10 @@ class ItemRecorder:
 
     def judge(self, report: pytest.TestReport, raised: BaseException | None) -> None:
         """Correct `report`, which pytest made of one phase, so that it is green only for PASS."""
-        self._phases.add(report.when or "")
+        self._phases.add(report.when)
         if self._trouble is None:
             self._trouble = self._trouble_in(report, raised)
-        if (
-            (report.when == "call" and report.passed and not self.outcome)
-            or report.skipped
-            or hasattr(report, "wasxfail")
-        ):
+        if _excused(report) or (report.when == "call" and report.passed and not self.outcome):
             _fail(report, self.reason)
         if report.when != "teardown" and report.failed:
             self._explain(report)
