@@ -160,7 +160,7 @@ class Scan:
         return [*self.verdict.lines(), *listed[:most], *left_out]
 
     def _measured(self) -> str:
-        counts = ", ".join(f"{count} {kind}" for kind, count in self.scanned.items()) or "nothing"
+        counts = ", ".join(_counted(kind, count) for kind, count in self.scanned.items()) or "nothing"
         tools = ", ".join(f"{tool.name} {tool.version}" for tool in self.tools)
         return counts + (f" by {tools}" if tools else "") + (" (cached)" if self.cached else "")
 
@@ -170,3 +170,7 @@ class Scan:
         if not self.scanned or any(count <= 0 for count in self.scanned.values()):
             return (Problem("nothing was scanned", self.target, fix="check the path in the policy"),)
         return ()
+
+
+def _counted(kind: str, count: int) -> str:
+    return f"{count} {kind.removesuffix('s') if count == 1 else kind}"

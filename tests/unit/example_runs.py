@@ -16,7 +16,9 @@ from pytest_pixgates.core.verdict import Outcome, Verdict
 NOW = 1_800_000_000.0
 TOOL = ToolUse("checkov", "3.3.30", "ab" * 32, ("checkov", "-d", "iac"))
 CLEAN = Scan("checkov", "iac/prod", scanned={"files": 2}, tools=(TOOL,))
-FINDING = Finding("CKV_AWS_19", "bucket is not encrypted", "iac/prod/main.tf", 12, resource="aws_s3_bucket.a", fix="kms")
+FINDING = Finding(
+    "CKV_AWS_19", "bucket is not encrypted", "iac/prod/main.tf", 12, resource="aws_s3_bucket.a", fix="kms"
+)
 NODE = "gates/gates.toml::infra::checkov[iac/prod]"
 POLICY = """\
 [environments.dev]
@@ -39,9 +41,11 @@ def record(*checks: Scan | Verdict, gate: str = "infra/checkov[iac/prod]", node:
     """A record as the plugin makes it of `checks`, whose worst is its outcome."""
     made = tuple(map(Check.of, checks))
     worst = max((check.verdict for check in made), key=lambda verdict: verdict.outcome.rank, default=None)
-    outcome, reason = (worst.outcome, worst.reason) if worst else (Outcome.ERROR, "it recorded no check")
+    outcome, reason = (worst.outcome, worst.reason) if worst is not None else (Outcome.ERROR, "it recorded no check")
     values = {"started": NOW, "seconds": 17.0, **changes}
-    return Record(gate, gate.partition("/")[0], node, **{"outcome": outcome, "reason": reason, "checks": made, **values})
+    return Record(
+        gate, gate.partition("/")[0], node, **{"outcome": outcome, "reason": reason, "checks": made, **values}
+    )
 
 
 def run(*records: Record, **changes: Any) -> Run:

@@ -111,7 +111,6 @@ def test_inconclusive_says_what_would_decide_it() -> None:
         lambda m: m != 0.8,
         lambda m: m == m,
         lambda m: m in [0.8],
-        lambda m: 0.1 < m < 0.9 or m,
         lambda m: not m,
         lambda m: m + True,
         lambda m: m - False,
@@ -122,7 +121,6 @@ def test_inconclusive_says_what_would_decide_it() -> None:
 def test_what_would_hide_the_interval_raises(misuse: Callable[[Measurement], object]) -> None:
     with pytest.raises(TypeError):
         misuse(measured(0.01, 0.05, 0.06))
-    assert misuse is not None
 
 
 def test_the_comparison_that_is_meant_does_not_raise() -> None:
@@ -138,25 +136,25 @@ def difference(left: Measurement, right: Measurement) -> Measurement:
     return Measurement("new - old", 0.02, 0.01, 0.03, 100)
 
 
-NEW = Measurement("new", 0.82, 0.7, 0.9, 100, sample="rows", difference=difference)
-OLD = Measurement("old", 0.80, 0.7, 0.9, 100, sample="rows", difference=difference)
+newer = Measurement("new", 0.82, 0.7, 0.9, 100, sample="rows", difference=difference)
+older = Measurement("old", 0.80, 0.7, 0.9, 100, sample="rows", difference=difference)
 
 
 @pytest.mark.parametrize(
     ("verdict", "outcome"),
     [
-        (NEW >= OLD, Outcome.PASS),
-        (NEW >= OLD - 0.01, Outcome.PASS),
-        (NEW >= OLD + 0.01, Outcome.PASS),
-        (NEW >= OLD + 0.02, Outcome.INCONCLUSIVE),
-        (NEW >= OLD + 0.04, Outcome.FAIL),
-        (NEW >= OLD - 0.01 + 0.05, Outcome.FAIL),
-        (NEW - 0.01 >= OLD, Outcome.PASS),
-        (NEW - 0.02 >= OLD, Outcome.INCONCLUSIVE),
-        (NEW - 0.04 >= OLD, Outcome.FAIL),
-        (NEW - 0.04 >= OLD - 0.04, Outcome.PASS),
-        (NEW <= OLD + 0.03, Outcome.PASS),
-        (NEW <= OLD, Outcome.FAIL),
+        (newer >= older, Outcome.PASS),
+        (newer >= older - 0.01, Outcome.PASS),
+        (newer >= older + 0.01, Outcome.PASS),
+        (newer >= older + 0.02, Outcome.INCONCLUSIVE),
+        (newer >= older + 0.04, Outcome.FAIL),
+        (newer >= older - 0.01 + 0.05, Outcome.FAIL),
+        (newer - 0.01 >= older, Outcome.PASS),
+        (newer - 0.02 >= older, Outcome.INCONCLUSIVE),
+        (newer - 0.04 >= older, Outcome.FAIL),
+        (newer - 0.04 >= older - 0.04, Outcome.PASS),
+        (newer <= older + 0.03, Outcome.PASS),
+        (newer <= older, Outcome.FAIL),
     ],
 )
 def test_margins_on_either_side_count(verdict: Verdict, outcome: Outcome) -> None:
@@ -166,18 +164,18 @@ def test_margins_on_either_side_count(verdict: Verdict, outcome: Outcome) -> Non
 @pytest.mark.parametrize(
     "other",
     [
-        dataclasses.replace(OLD, sample="other rows"),
-        dataclasses.replace(OLD, sample=""),
-        OLD - math.nan,
-        OLD - math.inf,
+        dataclasses.replace(older, sample="other rows"),
+        dataclasses.replace(older, sample=""),
+        older - math.nan,
+        older - math.inf,
     ],
 )
 def test_measurements_that_can_not_be_paired_are_an_error(other: Measurement) -> None:
-    assert (NEW >= other).outcome is Outcome.ERROR
-    assert (NEW >= OLD).outcome is Outcome.PASS
+    assert (newer >= other).outcome is Outcome.ERROR
+    assert (newer >= older).outcome is Outcome.PASS
 
 
 def test_without_a_sample_or_a_paired_interval_there_is_no_comparison() -> None:
-    nameless = dataclasses.replace(NEW, sample="")
-    assert (nameless >= dataclasses.replace(OLD, sample="")).outcome is Outcome.ERROR
-    assert (dataclasses.replace(NEW, difference=None) >= OLD).outcome is Outcome.ERROR
+    nameless = dataclasses.replace(newer, sample="")
+    assert (nameless >= dataclasses.replace(older, sample="")).outcome is Outcome.ERROR
+    assert (dataclasses.replace(newer, difference=None) >= older).outcome is Outcome.ERROR

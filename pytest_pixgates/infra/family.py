@@ -1,0 +1,57 @@
+"""The `infra` family: infrastructure as code, judged by the tools of its trade."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_pixgates.core.family import Context, Family, Gate
+
+if TYPE_CHECKING:
+    from pytest_pixgates.core.scan import Scan
+    from pytest_pixgates.infra.gates import InfraGates
+    from pytest_pixgates.infra.policy import InfraPolicy
+
+TOOLS = ("terraform", "tflint", "checkov", "kubernetes")
+
+
+class Infra(Family):
+    """Terraform, tflint, checkov and Kubernetes manifests."""
+
+    name = "infra"
+    summary = "infrastructure as code: terraform, tflint, checkov and Kubernetes manifests"
+
+    def settings(self) -> type:
+        from pytest_pixgates.infra.policy import InfraPolicy
+
+        return InfraPolicy
+
+    def fixture(self, context: Context) -> InfraGates:
+        from pytest_pixgates.infra.gates import InfraGates
+
+        return InfraGates(context)
+
+    def gates(self, settings: InfraPolicy, root: Path) -> Iterator[Gate]:
+        """One gate per match of each pattern; one that errors for a pattern that matches nothing."""
+        for tool in TOOLS:
+            targets: dict[str, str] = {}
+            for index, pattern in enumerate(getattr(settings, tool)):
+                for target in matches(root, pattern, with_files=tool == "checkov") or [pattern]:
+                    targets.setdefault(target, f"{tool}[{index}]")
+            for target, key in targets.items():
+                yield Gate(f"{tool}[{target}]", partial(_run, tool, target), key)
+
+
+def matches(root: Path, pattern: str, *, with_files: bool = False) -> list[str]:
+    """The folders (and files) under `root` that `pattern` names, sorted, without hidden ones below its wildcard."""
+    found = (path for path in root.glob(pattern) if path.is_dir() or (with_files and path.is_file()))
+    names = (path.relative_to(root) for path in found)
+    asked = Path(pattern).parts
+    return sorted({path.as_posix() for path in names if all(part[0] != "." or part in asked for part in path.parts)})
+
+
+def _run(tool: str, target: str, gates: Any) -> Scan:
+    scan: Scan = getattr(gates, tool)(target)
+    return scan

@@ -1,0 +1,197 @@
+"""Terraform's language: what a stack declares, and which local modules it reaches.
+
+Not an evaluator: it says whether every file parses, how much there is, and where the sources are.
+"""
+
+from __future__ import annotations
+
+import functools
+import os.path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_pixgates.core.errors import NotMeasured
+from pytest_pixgates.core.scan import Problem
+from pytest_pixgates.infra import sources
+from pytest_pixgates.infra.sources import Unreadable
+
+if TYPE_CHECKING:
+    from tree_sitter import Node, Parser
+
+SOURCES = ("*.tf", "*.tfvars", "*.tftest.hcl", "tests/*.tftest.hcl")
+REFUSED = ("*.tf.json", "*.tftest.json", "tests/*.tftest.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of the top level; `attributes` are its own, as written."""
+
+    kind: str
+    labels: tuple[str, ...]
+    line: int
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def string(self, attribute: str) -> str:
+        """The attribute, if it is a plain string; else "" (also if it is absent)."""
+        raw = self.attributes.get(attribute, "")
+        return raw[1:-1] if len(raw) >= 2 and raw[0] == raw[-1] == '"' else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file of a stack, parsed."""
+
+    path: Path
+    name: str
+    text: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """A call of a module that does not lie in the repository."""
+
+    source: str
+    path: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A folder of Terraform with all local modules that it reaches; `folders` starts with the stack itself."""
+
+    folders: tuple[Path, ...]
+    sources: tuple[Source, ...]
+    external: tuple[External, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def own(self) -> tuple[Source, ...]:
+        """The `.tf` files of the stack itself."""
+        return tuple(each for each in self.sources if each.path.parent == self.folders[0] and each.path.suffix == ".tf")
+
+    @property
+    def tests(self) -> tuple[Source, ...]:
+        """The test files of the stack itself."""
+        places = (self.folders[0], self.folders[0] / "tests")
+        return tuple(each for each in self.sources if each.name.endswith(".tftest.hcl") and each.path.parent in places)
+
+    @property
+    def scanned(self) -> dict[str, int]:
+        return {"files": len(self.own), "blocks": sum(len(each.blocks) for each in self.own)}
+
+
+def load(folder: Path, root: Path) -> Stack:
+    """Read the stack at `folder`. What is wrong with it is in `problems`; nothing is raised for a source."""
+    folders, found, external, problems = [folder], list[Source](), list[External](), list[Problem]()
+    for place in folders:  # grows while modules are found
+        read = _Folder(place, root)
+        found += read.sources
+        external += read.external
+        problems += read.problems
+        folders += [module for module in read.modules if module not in folders]
+    if not any(each.blocks for each in found if each.path.parent == folder and each.path.suffix == ".tf"):
+        problems.append(_empty(folder, root))
+    return Stack(tuple(folders), tuple(found), tuple(external), tuple(problems))
+
+
+def parse(text: str, label: str) -> tuple[Block, ...]:
+    """The blocks of the top level. Raises Unreadable with the line of the first syntax error."""
+    data = text.encode()
+    tree = _parser().parse(data)
+    if tree.root_node.has_error:
+        raise Unreadable("is not valid HCL", label, _first_error(tree.root_node), remedy="mend its syntax")
+    bodies = [child for child in tree.root_node.children if child.type == "body"]
+    return tuple(_block(node) for body in bodies for node in body.children if node.type == "block")
+
+
+class _Folder:
+    """One folder of Terraform, read."""
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        self.sources, self.problems = list[Source](), list[Problem]()
+        self.modules, self.external = list[Path](), list[External]()
+        if not folder.is_dir() or not sources.inside(folder, root):
+            self.problems.append(Problem("is no folder inside the repository", sources.name(folder, root)))
+            return
+        for path in sorted(path for pattern in REFUSED for path in folder.glob(pattern)):
+            label = sources.name(path, root)
+            self.problems.append(Problem("Terraform in JSON is not read here", label, fix="write it in HCL"))
+        for path in sorted(path for pattern in SOURCES for path in folder.glob(pattern)):
+            self._read(path, root)
+
+    def _read(self, path: Path, root: Path) -> None:
+        try:
+            text, label = sources.read(path, root), sources.name(path, root)
+            source = Source(path, label, text, parse(text, label))
+        except Unreadable as error:
+            self.problems.append(error.problem)
+            return
+        self.sources.append(source)
+        for block in source.blocks if path.suffix == ".tf" else ():
+            if block.kind == "module":
+                self._follow(block, source, root)
+
+    def _follow(self, block: Block, source: Source, root: Path) -> None:
+        target = block.string("source")
+        if not target.startswith(("./", "../")):
+            self.external.append(External(target or "(not a plain string)", source.name, block.line))
+            return
+        folder = Path(os.path.normpath(source.path.parent / target))
+        if folder.is_dir() and sources.inside(folder, root):
+            self.modules.append(folder)
+        else:
+            message = f"module source {target!r} is no folder inside the repository"
+            self.problems.append(Problem(message, source.name, block.line, "correct the path"))
+
+
+def _empty(folder: Path, root: Path) -> Problem:
+    below = any(folder.glob("*/**/*.tf")) if folder.is_dir() else False
+    fix = "name the stacks themselves, e.g. with a glob" if below else "check the path in the policy"
+    return Problem("declares nothing: no block in any .tf file of its own", sources.name(folder, root), fix=fix)
+
+
+@functools.cache
+def _parser() -> Parser:
+    try:
+        import tree_sitter
+        import tree_sitter_hcl
+    except ImportError as error:
+        raise NotMeasured(f"HCL can't be read: {error}", remedy=sources.EXTRA) from None
+    return tree_sitter.Parser(tree_sitter.Language(tree_sitter_hcl.language()))
+
+
+def _first_error(node: Node) -> int:
+    # Descends only where an error is, and keeps its own stack: nesting may be deeper than Python's.
+    lines, stack = list[int](), [node]
+    while stack:
+        node = stack.pop()
+        if node.type == "ERROR" or node.is_missing:
+            lines.append(node.start_point[0] + 1)
+        else:
+            stack += [child for child in node.children if child.has_error]
+    return min(lines, default=1)
+
+
+def _block(node: Node) -> Block:
+    words = [child for child in node.children if child.type in ("identifier", "string_lit")]
+    body = next((child for child in node.children if child.type == "body"), None)
+    return Block(
+        kind=_text(words[0]) if words else "",
+        labels=tuple(_text(word).strip('"') for word in words[1:]),
+        line=node.start_point[0] + 1,
+        attributes=dict(_attributes(body)) if body else {},
+    )
+
+
+def _attributes(body: Node) -> Iterator[tuple[str, str]]:
+    for node in body.children:
+        if node.type == "attribute":
+            named = node.named_children
+            yield _text(named[0]), _text(named[-1])
+
+
+def _text(node: Any) -> str:
+    return bytes(node.text or b"").decode()

@@ -1,0 +1,103 @@
+"""The `[infra]` section of the policy: which tools judge what, and which rules do not apply here."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from pytest_pixgates.core import quantity
+from pytest_pixgates.core.scan import Finding, Severity
+from pytest_pixgates.infra.sources import INLINE_SKIP
+
+FRAMEWORKS = ("terraform", "kubernetes", "dockerfile", "github_actions")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule switched off for good (or on again) at `paths`, which are globs; `reason` says why.
+
+    Of several that match a finding the last one wins.
+    """
+
+    rule: str
+    reason: str
+    paths: tuple[str, ...] = ("**",)
+    on: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.rule.strip() or re.search(r"[*?\[]", self.rule):
+            raise ValueError(f"rule {self.rule!r} must name one rule")
+        if self.rule == INLINE_SKIP:
+            raise ValueError(f"{INLINE_SKIP} can't be switched off: register a waiver for the one that you need")
+        if not self.reason.strip():
+            raise ValueError(f"rule {self.rule}: reason is empty")
+        if not self.paths or not all(path.strip() for path in self.paths):
+            raise ValueError(f"rule {self.rule}: paths is empty")
+
+    def covers(self, finding: Finding) -> bool:
+        return finding.rule == self.rule and any(fnmatch.fnmatchcase(finding.path, path) for path in self.paths)
+
+
+@dataclass(frozen=True, slots=True)
+class InfraPolicy:
+    """`[infra]`. The first four list what each tool judges: paths or globs, relative to the repository.
+
+    `severity` is the lowest that blocks. `kubernetes_expect` names the objects ("Kind/name") that an overlay must
+    render. `tflint_config` overrides the nearest `.tflint.hcl`; `rulesets` are the tflint rulesets beside the bundled
+    one. `terraform_mirror` is a folder laid out host/namespace/type/version/os_arch. `timeout` is for one command.
+    """
+
+    terraform: tuple[str, ...] = ()
+    tflint: tuple[str, ...] = ()
+    checkov: tuple[str, ...] = ()
+    kubernetes: tuple[str, ...] = ()
+    severity: Severity = Severity.NOTE
+    kubernetes_versions: tuple[str, ...] = ("1.33", "1.34")
+    kubernetes_expect: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    checkov_frameworks: tuple[str, ...] = FRAMEWORKS
+    tflint_config: str = ""
+    rulesets: tuple[str, ...] = ()
+    terraform_mirror: str = ""
+    timeout: str = "10m"
+    rules: tuple[Rule, ...] = ()
+
+    def __post_init__(self) -> None:
+        quantity.seconds(self.timeout)
+        for key in ("terraform", "tflint", "checkov", "kubernetes"):
+            for path in getattr(self, key):
+                _refuse_outside(path, key)
+        if not self.kubernetes_versions:
+            raise ValueError("kubernetes_versions is empty")
+        for version in self.kubernetes_versions:
+            if not re.fullmatch(r"1\.\d{1,3}", version):
+                raise ValueError(f'kubernetes_versions: {version!r} is not written like "1.34"')
+        if unknown := set(self.checkov_frameworks) - set(FRAMEWORKS):
+            raise ValueError(
+                f"checkov_frameworks: unknown {', '.join(sorted(unknown))}; valid: {', '.join(FRAMEWORKS)}"
+            )
+        if not self.checkov_frameworks:
+            raise ValueError("checkov_frameworks is empty")
+        for overlay, objects in self.kubernetes_expect.items():
+            _refuse_outside(overlay, "kubernetes_expect")
+            for each in objects:
+                if not re.fullmatch(r"[A-Z]\w*/\S+", each):
+                    raise ValueError(f'kubernetes_expect: {each!r} is not written like "Deployment/scoring"')
+
+    @property
+    def seconds(self) -> float:
+        """`timeout` in seconds."""
+        return quantity.seconds(self.timeout)
+
+    def switched_off(self, finding: Finding) -> bool:
+        """Whether the last rule that covers `finding` is off."""
+        matching = [rule for rule in self.rules if rule.covers(finding)]
+        return bool(matching) and not matching[-1].on
+
+
+def _refuse_outside(path: str, key: str) -> None:
+    parts = PurePosixPath(path).parts
+    if not path.strip() or path.startswith("/") or ".." in parts:
+        raise ValueError(f"{key}: {path!r} must be a path inside the repository")

@@ -1,0 +1,251 @@
+"""Terraform: formatted, initialised from locked providers, valid, and its own tests pass.
+
+Green without looking, so not trusted: an empty folder (fmt, init and validate say fine), a lock file whose only
+hashes are of the kind that nothing checks, and `terraform test` that finds no test.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_pixgates.core.errors import ToolError
+from pytest_pixgates.core.process import Completed, run
+from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity
+from pytest_pixgates.core.tools import Tool
+from pytest_pixgates.infra import hcl, invocation, sources
+
+NAME = "terraform"
+LOCK = ".terraform.lock.hcl"
+FORMAT = ("fmt", "-check", "-list=true", "-write=false", "-recursive", "-no-color")
+INIT = ("init", "-backend=false", "-lockfile=readonly", "-input=false", "-no-color")
+VALIDATE = ("validate", "-json", "-no-color")
+TEST = ("test", "-json", "-no-color")
+
+Place = Callable[[str], str]
+Run = tuple[str, str]  # a test file as Terraform names it, and a run in it
+
+
+@dataclass(frozen=True, slots=True)
+class Terraform:
+    """Terraform as it is run here. `mirror` is a folder of providers (host/namespace/type/version/os_arch).
+
+    `timeout` is in seconds, for each command.
+    """
+
+    tool: Tool
+    root: Path
+    timeout: float = 600.0
+    mirror: Path | None = None
+
+    def scan(self, folder: Path) -> Scan:
+        """Judge the stack at `folder`. The work tree stays as it is. Raises ToolError."""
+        target, stack = sources.name(folder, self.root), hcl.load(folder, self.root)
+        subjects = sources.trees(stack.folders, self.root)
+        problems = (*stack.problems, *_lock_problems(folder, self.root), *_test_problems(stack))
+        if problems:
+            return Scan(NAME, target, problems=problems, subjects=subjects)
+        with tempfile.TemporaryDirectory(prefix="pixgates-terraform-") as scratch:
+            session = _Session(self, folder, environment(Path(scratch), self.mirror))
+            findings, judged, runs = session.judge(stack)
+        commands: list[invocation.Argv] = [(self.tool.path, *each) for each in session.commands]
+        return Scan(
+            NAME,
+            target,
+            scanned={**stack.scanned, **({"test runs": runs} if stack.tests else {})},
+            findings=tuple(findings),
+            problems=tuple(judged),
+            tools=(invocation.used(self.tool, self.root, *commands),),
+            subjects=subjects,
+        )
+
+
+def environment(scratch: Path, mirror: Path | None = None) -> dict[str, str]:
+    """The variables of a run: its data in `scratch`, its providers from `mirror` if there is one. Raises ToolError."""
+    variables = {name: value for name, value in os.environ.items() if name.startswith("TF_TOKEN_")}
+    variables |= {"TF_DATA_DIR": str(scratch / "data"), "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
+    inherited = os.environ.get("TF_CLI_CONFIG_FILE", "")
+    if mirror is not None:
+        configuration = scratch / "mirror.tfrc"
+        configuration.write_text(mirror_configuration(mirror), encoding="utf-8")
+        variables["TF_CLI_CONFIG_FILE"] = str(configuration)
+    elif inherited and Path(inherited).is_file():  # one that names a missing file only warns, on every command
+        variables["TF_CLI_CONFIG_FILE"] = inherited
+    return variables
+
+
+def mirror_configuration(mirror: Path) -> str:
+    """A command-line configuration that takes what `mirror` holds from there alone. Raises ToolError if it is empty."""
+    types = sorted({"/".join(path.relative_to(mirror).parts[:3]) for path in mirror.glob("*.*/*/*/*/*_*")})
+    if not types:
+        raise ToolError(
+            f"the Terraform mirror {mirror} holds no provider",
+            remedy="lay it out host/namespace/type/version/os_arch, or unset PIXGATES_TF_MIRROR and terraform_mirror",
+        )
+    # Without the exclusion Terraform would still ask the registry, which is an error where there is no network.
+    return (
+        "provider_installation {\n"
+        f"  filesystem_mirror {{\n    path    = {json.dumps(str(mirror))}\n    include = {json.dumps(types)}\n  }}\n"
+        f"  direct {{\n    exclude = {json.dumps(types)}\n  }}\n}}\n"
+    )
+
+
+class _Session:
+    """The commands of one scan, run one after the other in the stack's folder."""
+
+    def __init__(self, terraform: Terraform, folder: Path, env: dict[str, str]) -> None:
+        self.terraform, self.folder, self.env = terraform, folder, env
+        self.target = sources.name(folder, terraform.root)
+        self.commands: list[tuple[str, ...]] = []
+
+    def judge(self, stack: hcl.Stack) -> tuple[list[Finding], list[Problem], int]:
+        """The findings, the problems, and how many test runs passed."""
+        findings, problems = list(self._format()), list(self._init())
+        if problems:
+            return findings, problems, 0
+        findings += self._validate()
+        if any(each.severity is Severity.ERROR and each.rule == "terraform-validate" for each in findings):
+            return findings, problems, 0  # its tests could only repeat the error
+        runs = 0
+        if stack.tests:
+            outcome = parse_tests(self._run(TEST).stdout, self.place, stack.tests, self.folder)
+            findings, problems, runs = [*findings, *outcome.findings], [*outcome.problems], outcome.passed
+        return findings, problems, runs
+
+    def place(self, filename: str) -> str:
+        return sources.name(self.folder / filename, self.terraform.root) if filename else self.target
+
+    def _run(self, command: tuple[str, ...]) -> Completed:
+        self.commands.append(command)
+        terraform = self.terraform
+        return run((terraform.tool.path, *command), cwd=self.folder, timeout=terraform.timeout, env=self.env)
+
+    def _format(self) -> Iterator[Finding]:
+        done = self._run(FORMAT)
+        if done.returncode not in (0, 3):
+            raise ToolError(f"terraform fmt ended with {done.returncode}: {_one_line(done)}")
+        for name in sorted(done.stdout.split("\n")):
+            if name.strip():
+                message, fix = "is not formatted as `terraform fmt` does", f"terraform fmt -recursive {self.target}"
+                yield Finding("terraform-fmt", message, self.place(name), severity=Severity.WARNING, fix=fix)
+
+    def _init(self) -> Iterator[Problem]:
+        done = self._run(INIT)
+        if done.returncode != 0:
+            fix = "run `terraform init` where the providers can be reached, and commit the lock file"
+            yield Problem(f"terraform init failed: {_one_line(done)}", self.target, fix=fix)
+
+    def _validate(self) -> list[Finding]:
+        done = self._run(VALIDATE)
+        try:
+            report = json.loads(done.stdout)
+            valid, diagnostics = bool(report["valid"]), list(report["diagnostics"])
+        except (ValueError, KeyError, TypeError):
+            raise ToolError(f"terraform validate said nothing readable: {done.tail()}") from None
+        findings = [_finding("terraform-validate", each, self.place) for each in diagnostics]
+        if not valid and not any(each.severity is Severity.ERROR for each in findings):
+            raise ToolError(f"terraform validate says invalid, without an error: {done.tail()}")
+        return findings
+
+
+@dataclass(frozen=True, slots=True)
+class Tests:
+    """What `terraform test` said: `passed` counts runs."""
+
+    findings: tuple[Finding, ...]
+    problems: tuple[Problem, ...]
+    passed: int
+
+
+def parse_tests(output: str, place: Place, tests: tuple[hcl.Source, ...], folder: Path) -> Tests:
+    """Read `terraform test -json`. `place` maps its file names to those of the repository. Raises ToolError.
+
+    It ends well with no test at all, so every run that `tests` declare must have been reported as passed.
+    """
+    status, findings, problems, summary = dict[Run, str](), list[Finding](), list[Problem](), dict[str, Any]()
+    try:
+        for event in map(json.loads, output.splitlines()):
+            run = (str(event.get("@testfile", "")), str(event.get("@testrun", "")))
+            if event["type"] == "test_run" and event["test_run"].get("status"):
+                status[run] = event["test_run"]["status"]
+            elif event["type"] == "test_summary":
+                summary = event["test_summary"]
+            elif event["type"] == "diagnostic" and event["diagnostic"]["severity"] == "error":
+                finding = _finding("terraform-test", event["diagnostic"], place)
+                if status.get(run) == "fail":
+                    findings.append(finding)
+                else:  # the run broke off: nothing was asserted
+                    message = f"terraform test could not run {run[1] or 'the tests'}: {finding.message}"
+                    problems.append(Problem(message, finding.path, finding.line, "mend the test"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ToolError(f"terraform test said something unreadable: {output[-200:]!r}") from None
+    problems += _missing_runs(tests, folder, status)
+    problems += [] if problems else _contradictions(summary, findings, place(""))
+    return Tests(tuple(findings), tuple(problems), int(summary.get("passed", 0)))
+
+
+def _contradictions(summary: dict[str, Any], findings: list[Finding], path: str) -> Iterator[Problem]:
+    """Where the summary says less than that all passed, or failed with a finding."""
+    counts = {key: summary.get(key, 0) for key in ("passed", "failed", "errored", "skipped")}
+    said = ", ".join(f"{count} {key}" for key, count in counts.items())
+    if counts["failed"] and not findings:
+        yield Problem(f"terraform test failed without saying where: {said}", path)
+    elif counts["errored"] or counts["skipped"] or not (counts["passed"] or findings):
+        yield Problem(f"terraform test did not run everything: {said}", path)
+
+
+def _missing_runs(tests: tuple[hcl.Source, ...], folder: Path, status: dict[tuple[str, str], str]) -> Iterator[Problem]:
+    for test in tests:
+        for block in test.blocks:
+            key = (test.path.relative_to(folder).as_posix(), block.labels[0] if block.labels else "")
+            if block.kind == "run" and status.get(key) not in ("pass", "fail", "error"):
+                said = status.get(key, "not reported")
+                yield Problem(
+                    f"test run {key[1]!r} was not run: {said}", test.name, block.line, "mend what precedes it"
+                )
+
+
+def _finding(rule: str, diagnostic: dict[str, Any], place: Place) -> Finding:
+    span, snippet = diagnostic.get("range") or {}, diagnostic.get("snippet") or {}
+    detail = " ".join(str(diagnostic.get("detail", "")).split())
+    return Finding(
+        rule,
+        ": ".join(filter(None, (str(diagnostic.get("summary", "")), detail))),
+        place(str(span.get("filename", ""))),
+        int((span.get("start") or {}).get("line", 0)),
+        Severity.ERROR if diagnostic.get("severity") == "error" else Severity.WARNING,
+        resource=str(snippet.get("context") or ""),
+        fix="mend it where the message says",
+    )
+
+
+def _one_line(done: Completed) -> str:
+    return " ".join(done.tail().replace("│", " ").replace("╷", " ").replace("╵", " ").split())
+
+
+def _lock_problems(folder: Path, root: Path) -> Iterator[Problem]:
+    # With -lockfile=readonly a wrong h1 is refused, but a lock that has only zh: hashes is accepted unchecked.
+    path = folder / LOCK
+    if not path.exists():
+        return
+    label = sources.name(path, root)
+    try:
+        blocks = hcl.parse(sources.read(path, root), label)
+    except sources.Unreadable as error:
+        yield error.problem
+        return
+    for block in blocks:
+        if block.kind == "provider" and '"h1:' not in block.attributes.get("hashes", ""):
+            message = f"provider {' '.join(block.labels)} has no h1: hash, so its content is not checked"
+            yield Problem(message, label, block.line, "terraform providers lock -platform=linux_amd64")
+
+
+def _test_problems(stack: hcl.Stack) -> Iterator[Problem]:
+    for test in stack.tests:
+        if not any(block.kind == "run" for block in test.blocks):
+            yield Problem("holds no run block, so it tests nothing", test.name, fix="write one, or remove the file")

@@ -1,0 +1,211 @@
+"""What the tools say, read from text; scans kept between processes; and the policy applied to them."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_pixgates.core import decode, files
+from pytest_pixgates.core.errors import ToolError
+from pytest_pixgates.core.process import Completed
+from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity, State, Subject, ToolUse
+from pytest_pixgates.infra import checkov, hcl, terraform, tflint
+from pytest_pixgates.infra.memo import Memo
+
+text = st.text(max_size=8)
+findings = st.builds(
+    Finding, text, text, text, st.integers(0), st.sampled_from(Severity), text, text, text, st.sampled_from(State), text
+)
+scans = st.builds(
+    Scan,
+    text,
+    text,
+    st.dictionaries(text, st.integers()),
+    st.lists(findings, max_size=3).map(tuple),
+    st.lists(st.builds(Problem, text, text, st.integers(0), text), max_size=3).map(tuple),
+    st.lists(st.builds(ToolUse, text, text, text, st.lists(text).map(tuple)), max_size=2).map(tuple),
+    st.lists(st.builds(Subject, text, text, text), max_size=2).map(tuple),
+    st.dictionaries(text, st.integers()),
+    st.booleans(),
+)
+
+
+@given(scans)
+def test_a_scan_survives_json(scan: Scan) -> None:
+    assert decode.decode(Scan, json.loads(json.dumps(decode.encode(scan)))) == scan
+
+
+def _ask(folder: str, root: str) -> None:
+    def scan() -> Scan:
+        with Path(folder, "runs").open("a") as file:
+            file.write("x")
+        time.sleep(0.2)
+        return Scan("t", "a", {"files": 1}, subjects=(Subject("a", files.tree_sha256(Path(root, "a"))),))
+
+    assert Memo(Path(folder), Path(root)).once(("t", "a"), scan).scanned == {"files": 1}
+
+
+def test_processes_that_ask_at_once_run_the_tool_once(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "main.tf").write_text("a {}")
+    memo = tmp_path / "memo"
+    memo.mkdir()
+    asked = [multiprocessing.get_context("fork").Process(target=_ask, args=(memo, tmp_path)) for _ in range(3)]
+    for each in asked:
+        each.start()
+    for each in asked:
+        each.join()
+    assert [each.exitcode for each in asked] == [0, 0, 0]
+    assert (memo / "runs").read_text() == "x"
+    (tmp_path / "a" / "main.tf").write_text("b {}")
+    _ask(str(memo), str(tmp_path))
+    assert (memo / "runs").read_text() == "xx"
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"name": "t", "target": "a"}', "\xff"])
+def test_a_damaged_entry_is_no_answer(tmp_path: Path, damage: str) -> None:
+    (tmp_path / "a").mkdir()
+    _ask(str(tmp_path), str(tmp_path))
+    for entry in tmp_path.glob("*.json"):
+        entry.write_bytes(damage.encode("latin-1"))
+    _ask(str(tmp_path), str(tmp_path))
+    assert (tmp_path / "runs").read_text() == "xx"
+
+
+# ---- checkov's four shapes, and what stands beside them
+
+
+def said(stdout: object, stderr: str = "", returncode: int = 0) -> Completed:
+    output = stdout if isinstance(stdout, str) else json.dumps(stdout)
+    return Completed(("checkov",), returncode, output, stderr, 1.0)
+
+
+def report(framework: str = "terraform", **results: object) -> dict[str, object]:
+    return {"check_type": framework, "results": results, "summary": {"parsing_errors": 0}}
+
+
+def place(record: dict[str, object]) -> tuple[str, int]:
+    return str(record.get("file_abs_path")), 1
+
+
+RECORD = {"check_id": "CKV_1", "check_name": "Be good", "file_abs_path": "main.tf", "severity": None, "resource": "a.b"}
+
+
+def test_one_report_and_a_list_of_them_are_read_alike() -> None:
+    one = report(passed_checks=[RECORD], failed_checks=[RECORD])
+    assert checkov.parse(said(one), place).by_framework == {"terraform": 2}
+    many = checkov.parse(said([one, report("kubernetes", skipped_checks=[RECORD])]), place)
+    assert many.by_framework == {"terraform": 2, "kubernetes": 1}
+    assert [(each.rule, each.severity) for each in many.failed] == [("CKV_1", Severity.ERROR)]
+    assert [(each.rule, each.resource) for each in many.skipped] == [("inline-skip", "CKV_1")]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("LOW", Severity.NOTE), ("MEDIUM", Severity.WARNING), ("?", Severity.ERROR)]
+)
+def test_a_severity_weighs_what_it_says_and_an_unknown_one_most(given: str, meant: Severity) -> None:
+    scan = checkov.parse(said(report(failed_checks=[{**RECORD, "severity": given}])), place)
+    assert scan.failed[0].severity is meant
+
+
+def test_a_bare_summary_counts_nothing() -> None:
+    assert checkov.parse(said({"passed": 0, "failed": 0, "resource_count": 0}), place).checks == 0
+
+
+@pytest.mark.parametrize(
+    "done",
+    [
+        said(""),
+        said("{"),
+        said("[1]"),
+        said({"odd": 1}),
+        said(report(), returncode=2),
+        said(report(failed_checks=[{}])),
+        said({"results": {}}),
+        said('{"a": 1}{"a": 1}'),
+    ],
+)
+def test_anything_else_is_no_answer(done: Completed) -> None:
+    with pytest.raises(ToolError):
+        checkov.parse(done, place)
+
+
+def test_files_and_modules_that_it_did_not_read_are_problems() -> None:
+    unparsed = report(parsing_errors=["main.tf"])
+    assert checkov.parse(said(unparsed), place).problems[0].path == "main.tf"
+    unnamed = {**report(), "summary": {"parsing_errors": 1}}
+    assert "does not say which" in checkov.parse(said(unnamed), place).problems[0].message
+    warned = checkov.parse(said(report(), stderr="Failed to download module a/b/c:None\n"), place)
+    assert "Failed to download module" in warned.problems[0].message
+
+
+# ---- tflint and terraform
+
+
+@pytest.mark.parametrize("output", ["", "{", "[]", "{}", '{"issues": [1], "errors": []}', '{"issues": []}'])
+def test_tflint_must_say_both_lists(output: str, tmp_path: Path) -> None:
+    with pytest.raises(ToolError, match="tflint said nothing readable"):
+        tflint.parse(output, "", tmp_path, tmp_path)
+
+
+def declared(tmp_path: Path) -> tuple[hcl.Source, ...]:
+    blocks = hcl.parse('run "a" {\n}\nrun "b" {\n}\n', "x.tftest.hcl")
+    return (hcl.Source(tmp_path / "x.tftest.hcl", "x.tftest.hcl", "", blocks),)
+
+
+def events(*runs: tuple[str, str], **summary: int) -> str:
+    lines: list[dict[str, object]] = [
+        {"type": "test_run", "@testfile": "x.tftest.hcl", "@testrun": run, "test_run": {"status": status}}
+        for run, status in runs
+    ]
+    return "\n".join(
+        map(json.dumps, [*lines, *([{"type": "test_summary", "test_summary": summary}] if summary else [])])
+    )
+
+
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [
+        (events(("a", "pass"), ("b", "pass"), passed=2), ""),
+        (events(), "'a' was not run"),
+        (events(passed=2), "'a' was not run"),
+        (events(("a", "pass"), passed=1), "'b' was not run: not reported"),
+        (events(("a", "pass"), ("b", "skip"), passed=1, skipped=1), "'b' was not run: skip"),
+        (events(("a", "pass"), ("b", "pass")), "did not run everything"),
+        (events(("a", "pass"), ("b", "pass"), passed=0), "did not run everything"),
+        (events(("a", "pass"), ("b", "fail"), passed=1, failed=1), "without saying where"),
+        (events(("a", "pass"), ("b", "error"), passed=1, errored=1), "1 errored"),
+    ],
+)
+def test_every_declared_test_must_have_run(output: str, problem: str, tmp_path: Path) -> None:
+    outcome = terraform.parse_tests(output, str, declared(tmp_path), tmp_path)
+    assert bool(outcome.problems) is bool(problem)
+    assert problem in "".join(map(str, outcome.problems))
+
+
+@pytest.mark.parametrize("output", ["Error: x", "[]", "{}", '{"type": "test_run"}'])
+def test_terraform_tests_must_be_readable(output: str, tmp_path: Path) -> None:
+    with pytest.raises(ToolError, match="unreadable"):
+        terraform.parse_tests(output, str, declared(tmp_path), tmp_path)
+
+
+def test_a_mirror_is_used_for_exactly_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "registry.terraform.io" / "hashicorp" / "aws" / "5.100.0" / "linux_amd64").mkdir(parents=True)
+    written = terraform.mirror_configuration(tmp_path)
+    assert f'path    = "{tmp_path}"' in written
+    assert written.count('["registry.terraform.io/hashicorp/aws"]') == 2
+
+
+def test_a_configuration_file_of_the_machine_is_kept_only_if_it_exists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_CLI_CONFIG_FILE", str(tmp_path / "rc"))
+    assert "TF_CLI_CONFIG_FILE" not in terraform.environment(tmp_path)
+    (tmp_path / "rc").touch()
+    assert terraform.environment(tmp_path)["TF_CLI_CONFIG_FILE"] == str(tmp_path / "rc")

@@ -1,0 +1,186 @@
+"""A policy that is odd is refused, by file, line and key, before anything is judged by it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from pathlib import Path
+
+import pytest
+
+from pytest_pixgates.core import policy
+from pytest_pixgates.core.errors import PolicyError
+from pytest_pixgates.core.scan import State
+from tests.unit.example_runs import FINDING, POLICY
+
+TODAY = datetime.datetime.now(datetime.UTC).date()
+WAIVER = {
+    "id": "W-1",
+    "rule": "CKV_AWS_19",
+    "path": "iac/prod/*.tf",
+    "owner": "platform",
+    "reason": "replaced this quarter",
+    "expires": TODAY + datetime.timedelta(days=30),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class InfraSection:
+    checkov: tuple[str, ...] = ()
+    severity: str = "warning"
+
+
+def write(root: Path, text: str, waivers: str = "") -> Path:
+    path = root / "gates" / "gates.toml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    if waivers:
+        path.with_name(policy.WAIVERS).write_text(waivers)
+    return path
+
+
+def waiver(family: str = "infra", **changes: object) -> str:
+    rows = {**WAIVER, **changes}
+    values = {name: str(value) if isinstance(value, datetime.date) else f'"{value}"' for name, value in rows.items()}
+    return f"[[{family}]]\n" + "".join(
+        f"{name} = {value}\n" for name, value in values.items() if rows[name] is not None
+    )
+
+
+def refused(path: Path, families: frozenset[str] | None = frozenset({"infra"})) -> str:
+    with pytest.raises(PolicyError) as caught:
+        policy.load(path, families=families)
+    return caught.value.message
+
+
+def test_a_policy_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path, POLICY)
+    read = policy.load(path, environment="prod", families=frozenset({"infra"}))
+    assert (read.root, read.folder, read.environment) == (tmp_path, tmp_path / "gates", "prod")
+    assert read.general.alpha == 0.05
+    assert read.environments["prod"].max_age == "4h"
+    assert read.settings("infra", InfraSection) == InfraSection(("iac/*",))
+    assert policy.load(write(tmp_path, "")).sections == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("\n[infar]\n", 2, "infar: unknown key; did you mean 'infra'?"),
+        ("[pixgates]\nalhpa = 0.1\n", 2, "pixgates.alhpa: unknown key; did you mean 'alpha'?"),
+        ("[pixgates]\n\nalpha = '0.1'\n", 3, "expected a number, got a string"),
+        ("[pixgates]\nalpha = 0\n", 1, "alpha must lie between 0 and 0.5, not 0"),
+        ("[pixgates]\nalpha = 0.5\n", 1, "alpha must lie between"),
+        ("[pixgates]\nalpha = nan\n", 1, "alpha must lie between"),
+        (f"[pixgates]\nalpha = {10**400}\n", 2, "too large"),
+        ("[pixgates]\nalpha = true\n", 2, "expected a number, got a bool"),
+        ("[tools]\ncheckov = 3\n", 2, "tools.checkov: expected a string"),
+        ("x = 1\n[environments.prod]\nmax_age = 'soon'\n", 2, "'soon' is not a number with one of the units"),
+        ("[environments.prod]\nmax_age = '-1h'\n", 1, "not a positive duration"),
+        ("[environments.prod]\nrequires = 'infra'\n", 2, "environments.prod.requires: expected a list"),
+        ("[environments.prod]\nrequire = []\n", 2, "did you mean 'requires'?"),
+        ("infra = 3\n", 1, "infra: expected a table"),
+    ],
+)
+def test_what_is_odd_is_named_by_file_line_and_key(tmp_path: Path, text: str, line: int, words: str) -> None:
+    known = frozenset({"infra", "x"})
+    message = refused(write(tmp_path, text), known)
+    assert message.startswith(f"{tmp_path}/gates/gates.toml:{line}: ")
+    assert words in message
+    assert policy.load(write(tmp_path, POLICY), families=known)
+
+
+@pytest.mark.parametrize(
+    "text", ["[infra", "infra = ", "a = 1\na = 2\n", "[infra]\n[infra]\n", "a = " + "[" * 100_000, "a = 1\x00"]
+)
+def test_what_is_no_toml_is_refused(tmp_path: Path, text: str) -> None:
+    assert "gates.toml: not valid TOML" in refused(write(tmp_path, text))
+
+
+def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path: Path) -> None:
+    assert "No such file" in refused(tmp_path / "gates.toml")
+    path = write(tmp_path, "")
+    path.write_bytes(b"a = '\xff'")
+    assert "not valid TOML" in refused(path)
+
+
+def test_a_section_is_checked_when_its_family_asks(tmp_path: Path) -> None:
+    read = policy.load(write(tmp_path, "[infra]\ncheckov = ['a']\nsevrity = 'note'\n"))
+    with pytest.raises(PolicyError, match=r"gates\.toml:3: infra\.sevrity: unknown key; did you mean 'severity'\?"):
+        read.settings("infra", InfraSection)
+    assert read.settings("latency", InfraSection) == InfraSection()
+
+
+def test_an_unknown_environment_names_the_nearest(tmp_path: Path) -> None:
+    path = write(tmp_path, POLICY)
+    with pytest.raises(PolicyError, match="did you mean 'prod'"):
+        policy.load(path, environment="prdo")
+    assert policy.load(path, environment="prod")
+
+
+def test_a_reader_without_plugins_takes_any_family(tmp_path: Path) -> None:
+    path = write(tmp_path, "[ledger]\nx = 1\n", waiver("ledger"))
+    assert list(policy.load(path).sections) == list(policy.load(path).waivers) == ["ledger"]
+    assert "ledger" in refused(path)
+
+
+# Waivers
+
+
+def test_a_waiver_excuses_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+    read = policy.load(write(tmp_path, POLICY, waiver(resource=FINDING.resource)))
+    waived = read.waive("infra", FINDING)
+    assert (waived.state, waived.waiver) == (State.WAIVED, "W-1")
+    for change in ({"rule": "CKV_AWS_20"}, {"path": "iac/dev/main.tf"}, {"resource": "aws_s3_bucket.b"}):
+        other = dataclasses.replace(FINDING, **change)
+        assert read.waive("infra", other) == other
+    assert read.waive("latency", FINDING) == FINDING
+
+
+@pytest.mark.parametrize(("days", "state"), [(-1, State.OPEN), (0, State.WAIVED), (90, State.WAIVED)])
+def test_a_waiver_holds_through_its_last_day(tmp_path: Path, days: int, state: State) -> None:
+    text = waiver(expires=TODAY + datetime.timedelta(days=days))
+    assert policy.load(write(tmp_path, POLICY, text)).waive("infra", FINDING).state is state
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (waiver(expires=TODAY + datetime.timedelta(days=92)), "more than 90 days ahead"),
+        (waiver(expires=None), "infra[0].expires: is required"),
+        (waiver(owner=None), "infra[0].owner: is required"),
+        (waiver(reason=" "), "reason is empty"),
+        (waiver(rule="CKV_*"), "too wide: rule 'CKV_*' must name one rule"),
+        (waiver(path="*"), "too wide: path '*' covers everything"),
+        (waiver(path="**/*"), "covers everything"),
+        (waiver(path="./[!/]*"), "covers everything"),
+        (waiver(forever="yes"), "infra[0].forever: unknown key"),
+        (waiver(expires="tomorrow"), "infra[0].expires"),
+        (waiver() + waiver(path="iac/dev/*.tf"), "two waivers are called 'W-1'"),
+        (waiver("infar"), "did you mean 'infra'?"),
+        ("[infra]\nid = 'x'\n", "infra: expected a list, got a table"),
+    ],
+)
+def test_a_waiver_that_is_too_wide_too_long_or_incomplete_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    message = refused(write(tmp_path, POLICY, text))
+    assert message.startswith(f"{tmp_path}/gates/waivers.toml:")
+    assert words in message
+    assert policy.load(write(tmp_path, POLICY, waiver())).waivers
+
+
+def test_the_digest_covers_everything_reviewed(tmp_path: Path) -> None:
+    path = write(tmp_path, POLICY)
+    digests = {policy.load(path).sha256}
+    path.with_name("test_infra.py").write_text("def test_x(): ...\n")
+    digests.add(policy.load(path).sha256)
+    write(tmp_path, POLICY, waiver())
+    digests.add(policy.load(path).sha256)
+    (tmp_path / "README.md").write_text("not reviewed")
+    digests.add(policy.load(path).sha256)
+    assert len(digests) == 3
+
+
+def test_a_line_is_that_of_the_key_or_the_nearest_above() -> None:
+    text = '[a]\nb = 1\n\n[[a.c]]\nd = 1\n[[a.c]]\nd = 2\n["q"]\nr = 1\n'
+    wanted = {"a": 1, "a.b": 2, "a.b.x[0]": 2, "a.c[0].d": 5, "a.c[1]": 6, "a.c[1].d": 7, "a.zz": 1, "q.r": 9, "z": 1}
+    assert {key: policy.line_of(text, key) for key in wanted} == wanted

@@ -1,0 +1,102 @@
+"""The summary fits a comment, says the verdict first, and lets no tool write into the page."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_pixgates.core.record import Run
+from pytest_pixgates.core.scan import State
+from pytest_pixgates.core.verdict import Outcome, Verdict
+from pytest_pixgates.report.markdown import escape, render
+from tests.unit.example_runs import FINDING, GREEN, RED, record, run, runs, scan
+
+
+def test_the_verdict_comes_first() -> None:
+    assert render(GREEN).splitlines()[0] == "# pixgates: PASS"
+    assert render(RED).splitlines()[0] == "# pixgates: FAIL"
+    assert render(dataclasses.replace(GREEN, status="running")).splitlines()[0] == "# pixgates: ERROR"
+    assert render(dataclasses.replace(GREEN, partial=("-k a",))).splitlines()[0] == "# pixgates: PARTIAL (not evidence)"
+    assert render(dataclasses.replace(RED, partial=("-k a",))).splitlines()[0] == "# pixgates: FAIL"
+
+
+def test_a_green_run_is_a_table_and_nothing_to_fix() -> None:
+    text = render(GREEN)
+    assert "| infra/checkov\\[iac/prod\\] | PASS | 2 files by checkov 3.3.30 |  |" in text
+    assert "## " not in text
+
+
+def test_a_red_run_says_what_to_fix() -> None:
+    text = render(RED)
+    assert "## Fix first" in text
+    assert "1. **FAIL** iac/prod/main.tf:12: CKV\\_AWS\\_19: bucket is not encrypted" in text
+    assert "<br>Fix: kms" in text
+
+
+def test_partial_missing_and_waived_are_shown() -> None:
+    waived = dataclasses.replace(FINDING, state=State.WAIVED, waiver="W-1")
+    example = run(record(scan(waived)), partial=("-k recall",), expected={"gates/test_x.py::test_y": "infra/y"})
+    text = render(example)
+    for title in ("## PARTIAL, not evidence\n\n- -k recall", "## Expected, but left no record", "## Waived"):
+        assert title in text
+    assert "- W-1: iac/prod/main.tf:12" in text
+
+
+def test_the_worst_gates_stand_first_and_say_why() -> None:
+    bad = record(Verdict(Outcome.FAIL, "recall >= 0.8", "recall 0.7", "beyond"), gate="model_gate/recall", node="m")
+    rows = [line for line in render(run(*GREEN.records, bad)).splitlines() if line.startswith("| ")]
+    assert rows[1] == "| model\\_gate/recall | FAIL | recall 0.7 | beyond |"
+    assert "PASS" in rows[2]
+
+
+@pytest.mark.parametrize("text", ["x", "@#\\<&|*_`[](){}~$!" * 20, "é" * 300, "🟥" * 300])
+@pytest.mark.parametrize("count", [1, 7, 3000])
+def test_it_is_bounded_and_says_what_it_leaves_out(text: str, count: int) -> None:
+    finding = dataclasses.replace(FINDING, message=text, rule=text, path=text, fix=text)
+    waived = dataclasses.replace(finding, state=State.WAIVED, waiver=text)
+    gates = [
+        record(scan(finding, waived), gate=f"infra/{number}{text}", node=f"{text}{number}") for number in range(count)
+    ]
+    expected = {f"lost{number}{text}": f"infra/lost{number}" for number in range(count)}
+    example = run(*gates, expected=expected, partial=(text,) * count, environment=text, id=text)
+    rendered = render(example)
+    assert len(rendered.encode()) < 60_000
+    assert (" more" in rendered) is (count > 1)
+
+
+@given(runs)
+def test_any_run_can_be_rendered(example: Run) -> None:
+    rendered = render(example)
+    assert rendered.startswith("# pixgates: ")
+    assert len(rendered.encode()) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("hostile", "literal"),
+    [
+        ("<img src=x onerror=alert(1)>", "&lt;img src=x onerror=alert\\(1\\)&gt;"),
+        ("a | b", "a \\| b"),
+        ("[x](javascript:y)", "\\[x\\]\\(javascript:y\\)"),
+        ("`rm -rf`", "\\`rm -rf\\`"),
+        ("line\n# heading", "line \\#<!-- --> heading"),
+        ("@owner", "@<!-- -->owner"),
+        ("https://evil.example", "https:\\//evil.example"),
+        ("www.evil.example", "www\\.evil.example"),
+        ("\\| a", "\\\\\\| a"),
+        ("&lt;b&gt;", "&amp;lt;b&amp;gt;"),
+        ("plain text, 5 %", "plain text, 5 %"),
+    ],
+)
+def test_markup_in_tool_text_stays_text(hostile: str, literal: str) -> None:
+    assert escape(hostile) == literal
+
+
+@given(st.text())
+def test_a_cell_never_breaks_out_of_its_row(text: str) -> None:
+    escaped = escape(text).replace("<!-- -->", "")
+    assert "\n" not in escaped
+    assert "<" not in escaped
+    assert "|" not in escaped.replace("\\\\", "").replace("\\|", "")
