@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_pixgates.core import process, tools
 from pytest_pixgates.core.family import Context
 from pytest_pixgates.core.policy import Policy, Waiver
 from pytest_pixgates.infra.gates import InfraGates
@@ -55,13 +57,30 @@ def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Mapping[s
     return new
 
 
-@pytest.fixture(scope="session")
-def mirror() -> Path:
-    """A folder of Terraform providers: PIXGATES_TF_MIRROR, else the first in the usual places of a system."""
-    if named := os.environ.get("PIXGATES_TF_MIRROR"):
-        return Path(named)
+@pytest.fixture(scope="session", autouse=True)
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of Terraform providers: PIXGATES_TF_MIRROR, one of the system, or one that we fill once."""
+    named = os.environ.get("PIXGATES_TF_MIRROR")
+    found = Path(named) if named else _system_mirror() or _own_mirror(tmp_path_factory.mktemp("providers"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIXGATES_TF_MIRROR", str(found))
+        yield found
+
+
+def _system_mirror() -> Path | None:
     for parent in (Path("/usr/share"), Path("/usr/local/share"), Path("/opt")):
         for pattern in ("registry.terraform.io", "*/registry.terraform.io", "*/*/registry.terraform.io"):
             for found in sorted(parent.glob(pattern)):
                 return found.parent
-    pytest.fail("no folder of Terraform providers: set PIXGATES_TF_MIRROR")
+    return None
+
+
+def _own_mirror(folder: Path) -> Path:
+    """What `terraform init` unpacks from the registry has the layout of a mirror."""
+    module = Path(__file__).parents[2] / "iac" / "terraform" / "modules" / "key"
+    for name in ("versions.tf", ".terraform.lock.hcl"):
+        shutil.copy(module / name, folder)
+    tool = tools.find(tools.TERRAFORM)
+    done = process.run([tool.path, "init", "-backend=false", "-input=false"], cwd=folder, timeout=600)
+    assert done.returncode == 0, done.tail()
+    return folder / ".terraform" / "providers"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from pytest_pixgates.core.scan import Scan
+from pytest_pixgates.core.tools import tool_directory
 from pytest_pixgates.core.verdict import Outcome
 from pytest_pixgates.infra.policy import Rule
 from tests.tools.conftest import Project
@@ -132,6 +133,7 @@ def test_findings_are_sorted_and_shared(mixed: Project, defects: Scan) -> None:
 def test_settings_of_the_machine_do_not_count(new_project: New, monkeypatch: pytest.MonkeyPatch) -> None:
     project = new_project({"Dockerfile": "FROM python:latest\n", "home/.checkov.yaml": "soft-fail: true\n"})
     project.write({"home/.checkov.yaml": "soft-fail: true\nskip-check: [CKV_DOCKER_7, CKV_DOCKER_2, CKV_DOCKER_3]\n"})
+    monkeypatch.setenv("PIXGATES_TOOL_DIR", str(tool_directory()))
     monkeypatch.setenv("HOME", str(project.root / "home"))
     monkeypatch.setenv("CKV_SKIP_CHECK", "CKV_DOCKER_7")
     monkeypatch.chdir(project.root / "home")

@@ -19,6 +19,7 @@ def tree(tmp_path: Path) -> Path:
     (root / "modules" / "x.tf").write_text("b")
     (tmp_path / "shared.tf").write_text("shared")
     (root / "link.tf").symlink_to("../shared.tf")
+    (root / "folder").symlink_to("modules")
     return root
 
 
@@ -31,6 +32,14 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "executable": lambda root: (root / "main.tf").chmod(0o755),
     "a link instead": lambda root: ((root / "main.tf").unlink(), (root / "main.tf").symlink_to("modules/x.tf")),
     "what a link points to": lambda root: (root.parent / "shared.tf").write_text("other"),
+    "a link to the same content": lambda root: (
+        (root / "main.tf").rename(root / ".." / "main.tf"),
+        (root / "main.tf").symlink_to("../main.tf"),
+    ),
+    "where a link to a folder points": lambda root: (
+        (root / "folder").unlink(),
+        (root / "folder").symlink_to("."),
+    ),
     "a dangling link": lambda root: (root.parent / "shared.tf").unlink(),
     "a name that is not UTF-8": lambda root: Path(os.fsdecode(os.fsencode(root) + b"/\xff.tf")).write_text(""),
 }
@@ -98,3 +107,9 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
         files.write_atomically(target, "new \udcff")
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_is_no_file_is_not_waited_for(tree: Path) -> None:
+    before = files.tree_sha256(tree)
+    os.mkfifo(tree / "pipe")
+    assert files.tree_sha256(tree) == before

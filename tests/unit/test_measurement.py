@@ -75,7 +75,13 @@ def test_a_limit_that_is_no_number_is_an_error(name: str, limit: float | str) ->
 
 @pytest.mark.parametrize(
     "broken",
-    [measured(0.4, 0.5, 0.6, n=0), measured(0.4, 0.5, 0.6, n=-1), measured(0.6, 0.5, 0.7), measured(0.1, 0.5, 0.4)],
+    [
+        Measurement.exact("size", math.inf),
+        measured(0.4, 0.5, 0.6, n=0),
+        measured(0.4, 0.5, 0.6, n=-1),
+        measured(0.6, 0.5, 0.7),
+        measured(0.1, 0.5, 0.4),
+    ],
 )
 def test_no_observations_or_an_impossible_interval_is_an_error(broken: Measurement) -> None:
     assert (broken >= 0.0).outcome is Outcome.ERROR
@@ -93,13 +99,17 @@ def test_an_exact_number_is_never_inconclusive() -> None:
     size = Measurement.exact("size", 10, unit="MiB")
     assert size <= "10MiB"
     assert (size < "10MiB").outcome is Outcome.FAIL
-    assert "[" not in str(size)
+    assert str(size) == "size 10MiB, n = 1"
+    assert str(measured(0.7, 0.8, 0.9)) == "recall 0.8 [0.7, 0.9], n = 100"
 
 
 def test_inconclusive_says_what_would_decide_it() -> None:
     m = dataclasses.replace(measured(0.7, 0.8, 0.9), needs=lambda limit: f"{limit * 1000:.0f} more positives")
     assert (m >= 0.8).needs == "800 more positives"
     assert (m >= 0.7).needs == ""
+    assert (m >= 0.95).needs == ""
+    assert (m >= 0.95).reason == "the whole interval is beyond the limit; off by 0.15"
+    assert (measured(0.7, 0.8, 0.9) >= 0.8).needs == "more data, for a narrower interval"
 
 
 @pytest.mark.parametrize(

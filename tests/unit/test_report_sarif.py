@@ -60,6 +60,9 @@ def test_a_green_run_has_no_results_and_says_that_it_worked() -> None:
     (invocation,) = only["invocations"]
     assert invocation["executionSuccessful"] is True
     assert invocation["toolExecutionNotifications"] == []
+    assert (invocation["startTimeUtc"], invocation["endTimeUtc"]) == ("2027-01-15T08:00:00Z", "2027-01-15T08:00:34Z")
+    assert "endTimeUtc" not in own(dataclasses.replace(GREEN, status="running"))["invocations"][0]
+    assert only["tool"]["driver"]["version"] == "0.1.0"
     assert (
         own(dataclasses.replace(GREEN, families=("infra", "latency")))["automationDetails"]["id"]
         == "pixgates/infra+latency/"
@@ -117,6 +120,7 @@ def test_every_error_is_a_result_at_the_policy_if_it_names_no_file(example: Run)
     only = own(example)
     assert [place(result) for result in only["results"]] == [("gates/gates.toml", None)]
     assert only["invocations"][0]["executionSuccessful"] is False
+    assert {result["ruleId"].partition("/")[0] for result in only["results"]} == {"pixgates"}
 
 
 @pytest.mark.parametrize(
@@ -124,7 +128,9 @@ def test_every_error_is_a_result_at_the_policy_if_it_names_no_file(example: Run)
 )
 def test_a_measurement_that_does_not_pass_is_a_result_at_its_gate(outcome: Outcome, prefix: str) -> None:
     verdict = Verdict(outcome, "recall >= 0.8", "recall 0.7", "beyond", "a better model")
-    (result,) = results(run(record(verdict, gate="model_gate/recall", node="gates/test_model_gate.py::test_recall")))
+    passed = Verdict(Outcome.PASS, "precision >= 0.8")
+    node = "gates/test_model_gate.py::test_recall"
+    (result,) = results(run(record(passed, verdict, gate="model_gate/recall", node=node)))
     assert place(result) == ("gates/test_model_gate.py", None)
     assert result["ruleId"] == "model_gate/recall"
     assert result["message"]["text"].startswith(prefix)

@@ -75,3 +75,22 @@ def test_a_place_without_a_line_is_the_file() -> None:
     assert dataclasses.replace(FINDING, line=0).where == "iac/prod/main.tf"
     assert str(Problem("not parsed", "a.tf", 3)) == "a.tf:3: not parsed"
     assert str(Problem("no tool")) == "no tool"
+
+
+def test_the_failure_text_lists_what_to_mend_and_says_how_much_it_leaves_out() -> None:
+    broken = scan(
+        FINDING, FINDING, problems=(Problem("not parsed", "a.tf", 3, "close it"), Problem("slow")), cached=True
+    )
+    expected = [
+        "  measured: 2 files by checkov 3.3.30 (cached)",
+        "  because: 2 finding(s), first CKV_AWS_19 at iac/prod/main.tf:12: bucket is not encrypted",
+        "  needs: kms",
+        "  a.tf:3: not parsed (fix: close it)",
+        "  slow",
+        *["  iac/prod/main.tf:12: error CKV_AWS_19: bucket is not encrypted"] * 2,
+    ]
+    assert broken.lines()[1:] == expected
+    assert broken.lines(most=4)[1:] == expected
+    assert broken.lines(most=3)[4:] == [*expected[3:6], "  and 1 more"]
+    assert CLEAN.lines() == ["PASS: checkov iac/prod", "  measured: 2 files by checkov 3.3.30"]
+    assert "nothing by no tool" in Scan("a", "b").lines()[1]
