@@ -65,6 +65,7 @@ class GateSession:
         self._candidates: dict[str, frozenset[str]] = {}
         self._provided: dict[str, object] = {}
         self._files_collected: set[Path] = set()
+        self._files_with_items: set[Path] = set()
         self._scratch = Path(self.workerinput[_WORKER]) if self.workerinput else None
         selected = scope.families_in_scope(config.getoption("markexpr", "") or "", families)
         self.scope = frozenset(families) if selected is None else selected
@@ -138,6 +139,7 @@ class GateSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Note every gate before anything is deselected."""
+        self._files_with_items = {item.path for item in items}
         self._candidates = {item.nodeid: marked for item in items if (marked := self._families_of(item))}
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -174,7 +176,10 @@ class GateSession:
         if self._reach != "all":
             reasons.append(f"the arguments leave out gates of {self.policy.folder.name}/")
         else:
-            gone = scope.python_gates(self.config, self.policy.folder) - self._files_collected
+            written = scope.python_gates(self.config, self.policy.folder)
+            gone = written - self._files_collected
+            empty = (written & self._files_collected) - self._files_with_items
+            self.census.problems += [f"{path.name} holds no test" for path in sorted(empty)]
             reasons += [f"{path.name} was not collected" for path in sorted({*gone, *self._policy_if_uncollected()})]
         deselected = [
             node

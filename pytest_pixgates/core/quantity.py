@@ -19,7 +19,6 @@ _UNITS: dict[str, tuple[str, float]] = {
     "MiB": ("bytes", 2.0**20),
     "GiB": ("bytes", 2.0**30),
 }
-_BASE = {"": "", "share": "", "time": "s", "bytes": "bytes"}
 _NUMBER = re.compile(r"\s*([-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)\s*([A-Za-z%]*)\s*")
 
 

@@ -30,7 +30,8 @@ class LedgerGates:
 
     def __getattr__(self, name):
         path = self.context.root / "ledger.json"
-        value, lower, upper, n = json.loads(path.read_text())[name]
+        with self.context.progress(f"reading {name}"):
+            value, lower, upper, n = json.loads(path.read_text())[name]
         return Measurement(name, value, lower, upper, n)
 
 

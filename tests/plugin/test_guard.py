@@ -288,6 +288,12 @@ def test_an_empty_folder_of_gates_is_not_green(repository: Repository, workers: 
     assert repository.verdict() != 0
 
 
+def test_a_file_of_gates_without_a_test_is_not_green(repository: Repository, workers: tuple[str, ...]) -> None:
+    repository.gate(PASSES, name="tset_settled")
+    assert repository.run(*workers).ret == 1
+    assert repository.verdict() == 1
+
+
 def test_a_policy_without_gates_is_not_green(repository: Repository, workers: tuple[str, ...]) -> None:
     repository.write("gates/gates.toml", "[ledger]\n")
     repository.write("gates/test_other.py", "def test_ordinary(): pass\n")

@@ -156,6 +156,13 @@ def test_colors_are_for_terminals_and_heed_no_color(
     assert ("\x1b[" in text.partition("= pixgates =")[2]) is colored
 
 
+def test_what_a_slow_tool_does_is_shown_on_a_terminal_only(repository: Repository) -> None:
+    repository.gate(PASSES)
+    text = on_a_terminal([sys.executable, "-m", "pytest"], repository.path, dict(os.environ) | {"TERM": "xterm"})
+    assert "… reading settled" in text
+    assert "reading settled" not in repository.run().stdout.str()
+
+
 def on_a_terminal(command: list[str], folder: Path, environment: dict[str, str]) -> str:
     """What `command` writes when its output is a terminal."""
     ours, theirs = pty.openpty()
