@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_pixgates.core import process
 from pytest_pixgates.core.family import Family, Gate
 from pytest_pixgates.core.scan import Scan
 from pytest_pixgates.core.verdict import Verdict
@@ -20,7 +21,7 @@ class GateNotPassed(AssertionError):  # noqa: N818 - the outcome, not a fault
     """A declared gate whose verdict is not PASS."""
 
     def __init__(self, result: Scan | Verdict) -> None:
-        super().__init__("\n".join(result.lines()))
+        super().__init__(process.mask("\n".join(result.lines())))
 
 
 class PolicyFile(pytest.File):
@@ -66,9 +67,11 @@ class DeclaredGate(pytest.Item):
             raise GateNotPassed(result)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        del style
         if isinstance(excinfo.value, GateNotPassed):
             return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
+        place = excinfo.traceback[-1]
+        return f"it raised {excinfo.exconly(tryshort=True)}\n  at {place.path}:{place.lineno + 1}"
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         key = f"{self.parent.family.name}.{self.gate.key}"

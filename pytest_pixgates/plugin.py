@@ -6,19 +6,20 @@ find out that it isn't needed.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_pixgates import fixtures, hookspecs
+from pytest_pixgates.core import environ
 from pytest_pixgates.core.errors import PolicyError
 
 if TYPE_CHECKING:
     from pytest_pixgates.core.family import Family
     from pytest_pixgates.session import GateSession
 
-_POLICY = Path("gates", "gates.toml")
 _session: pytest.StashKey[GateSession] = pytest.StashKey()
 
 
@@ -30,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--pixgates-no-cache", action="store_true", help="measure again whatever is cached")
     parser.addini("pixgates_config", "the policy file, relative to the rootdir", default="")
     parser.addini("pixgates_env", "the environment of the policy to judge for", default="")
-    parser.addini("pixgates_report_dir", "where records and reports go, relative to the rootdir", default=".pixgates")
+    parser.addini("pixgates_report_dir", "where records and reports go, relative to the rootdir", default="")
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -58,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         environment = _setting(config, "env")
         policy = policies.load(path, environment=environment, families=frozenset(families))
-        session = GateSession(config, policy, families, config.rootpath / _setting(config, "report_dir"))
+        session = GateSession(config, policy, families, _report_dir(config))
     except PolicyError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_session] = session
@@ -96,7 +97,7 @@ def _register_families(config: pytest.Config) -> dict[str, Family]:
 def _provide(family: Family, item: pytest.Item) -> object:
     session = item.config.stash.get(_session, None)
     if session is None:
-        missing = item.config.rootpath / _POLICY
+        missing = item.config.rootpath / environ.POLICY
         raise PolicyError(
             f"{missing}: there is no policy, so {family.name} can't judge", remedy="write it: see the README"
         )
@@ -105,7 +106,19 @@ def _provide(family: Family, item: pytest.Item) -> object:
 
 def _setting(config: pytest.Config, name: str) -> str:
     """The option, or else the ini key, called `name`."""
-    return str(config.getoption(f"--pixgates-{name.replace('_', '-')}") or config.getini(f"pixgates_{name}"))
+    option = f"--pixgates-{name.replace('_', '-')}"
+    given = config.getoption(option)
+    if given is not None and not str(given).strip():
+        raise pytest.UsageError(f"{option} is empty; leave it out or give it a value")
+    return str(given or config.getini(f"pixgates_{name}"))
+
+
+def _report_dir(config: pytest.Config) -> Path:
+    """Where the option says (from here), else the variable (from here too, as for `pixgates verdict`), else the ini."""
+    here = config.invocation_params.dir
+    if named := config.getoption("--pixgates-report-dir") or environ.report_dir():
+        return here / str(named)
+    return config.rootpath / (str(config.getini("pixgates_report_dir")) or environ.REPORTS)
 
 
 def _policy_path(config: pytest.Config) -> Path | None:
@@ -113,5 +126,15 @@ def _policy_path(config: pytest.Config) -> Path | None:
         return (config.invocation_params.dir / str(option)).absolute()
     if named := config.getini("pixgates_config"):
         return config.rootpath / str(named)
-    default = config.rootpath / _POLICY
-    return default if default.is_file() else None
+    default = config.rootpath / environ.POLICY
+    if os.path.lexists(default):
+        return default
+    here = config.invocation_params.dir
+    for place in (here, *((here / argument.partition("::")[0]).resolve() for argument in config.args)):
+        for folder in (place, place.parent):
+            if (folder / environ.POLICY).is_file():
+                raise pytest.UsageError(
+                    f"the rootdir is {config.rootpath}, but the policy is {folder / environ.POLICY}\n"
+                    f"  fix: run with --rootdir {folder}, or name the policy with --pixgates-config"
+                )
+    return None

@@ -84,17 +84,18 @@ class ItemRecorder:
         return "it recorded no check, so nothing was measured"
 
     def record(self) -> record.Record:
-        return record.Record(
+        made = record.Record(
             gate=self.gate,
             family=self.family,
             node=self.node,
             outcome=self.outcome,
-            reason=process.mask(self.reason),
+            reason=self.reason,
             checks=tuple(map(record.Check.of, self._checks)),
             started=self._started,
             seconds=time.time() - self._started,
             attempts=len(self._earlier) + 1,
         )
+        return record.masked(made)
 
     def _trouble_in(self, report: pytest.TestReport, raised: BaseException | None) -> Verdict | None:
         """What went wrong in a phase besides the checks."""
@@ -121,7 +122,7 @@ class ItemRecorder:
         """Add why the gate is red, unless the failure text says it already."""
         lines = self._lines()
         if lines[0] not in report.longreprtext:
-            report.sections.append(("pixgates", "\n".join(lines)))
+            report.sections.append(("pixgates", process.mask("\n".join(lines))))
 
     def _lines(self) -> list[str]:
         bad = [check for check in self._checks if not self._outcome_of(check)]

@@ -6,8 +6,9 @@ PARTIAL: fit for a developer's eyes, not as evidence.
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -53,11 +54,35 @@ def narrowing_options(config: pytest.Config) -> list[str]:
     return [option for option, name in options.items() if config.getoption(name, default=False)]
 
 
-def python_gates(config: pytest.Config, folder: Path) -> set[Path]:
-    """The files in `folder` that pytest would collect, so that one which vanished from the run is missed."""
+def python_gates(config: pytest.Config, folder: Path, families: Iterable[str]) -> dict[Path, list[str]]:
+    """The Python files in `folder` that hold gates, each with the tests in it that ask for a family's fixture.
+
+    Read from their source, for what pytest collects depends on settings and hooks that may leave a gate out.
+    """
     patterns = config.getini("python_files")
-    return {
-        path
-        for path in folder.rglob("*.py")
-        if any(fnmatch(path.name, pattern) for pattern in patterns) and "__pycache__" not in path.parts
-    }
+    found = {}
+    for path in sorted(folder.rglob("*.py")):
+        if path.name in ("conftest.py", "__init__.py") or "__pycache__" in path.parts:
+            continue
+        tests = list(_tests_asking_for(path, frozenset(families)))
+        if tests or any(fnmatch(path.name, pattern) for pattern in patterns):
+            found[path] = tests
+    return found
+
+
+def _tests_asking_for(path: Path, families: frozenset[str]) -> Iterator[str]:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return  # collecting it fails too, and says why
+    scopes = [("", tree.body), *((f"{each.name}.", each.body) for each in tree.body if isinstance(each, ast.ClassDef))]
+    for prefix, body in scopes:
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _is_fixture(node):
+                arguments = {each.arg for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
+                if arguments & families and not node.name.startswith("_"):
+                    yield prefix + node.name
+
+
+def _is_fixture(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any("fixture" in ast.unparse(decorator) for decorator in function.decorator_list)

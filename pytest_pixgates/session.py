@@ -33,6 +33,7 @@ from pytest_pixgates.core.verdict import Outcome
 
 _recorder = pytest.StashKey[recorder.ItemRecorder]()
 _WORKER = "pixgates"
+_UNREMARKABLE = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 @dataclasses.dataclass
@@ -65,7 +66,7 @@ class GateSession:
         self._candidates: dict[str, frozenset[str]] = {}
         self._provided: dict[str, object] = {}
         self._files_collected: set[Path] = set()
-        self._files_with_items: set[Path] = set()
+        self._tests_collected: set[tuple[Path, str]] = set()
         self._scratch = Path(self.workerinput[_WORKER]) if self.workerinput else None
         selected = scope.families_in_scope(config.getoption("markexpr", "") or "", families)
         self.scope = frozenset(families) if selected is None else selected
@@ -136,11 +137,18 @@ class GateSession:
             how = "was skipped as a whole" if report.skipped else "could not be collected"
             self.census.problems.append(f"{report.nodeid} {how}, so its gates did not run")
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Note every gate before anything is deselected."""
-        self._files_with_items = {item.path for item in items}
-        self._candidates = {item.nodeid: marked for item in items if (marked := self._families_of(item))}
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Note every gate, and every test among the gates that is none, before anything can deselect it."""
+        marked = self._families_of(item)
+        self._tests_collected.add((item.path, _test_name(item)))
+        if item.nodeid in self._candidates:
+            self.census.problems.append(f"{item.nodeid} was collected twice, so one hides the other")
+        if marked:
+            self._candidates[item.nodeid] = marked
+        elif item.path.is_relative_to(self.policy.folder):
+            self.census.problems.append(f"{item.nodeid} is among the gates, but asks for no family's fixture")
+        if len(marked) > 1:
+            self.census.problems.append(f"{item.nodeid} is a gate of {len(marked)} families; write one for each")
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note the gates that are left, and say why the others are gone."""
@@ -150,13 +158,14 @@ class GateSession:
         self._find_narrowing()
         if not self.workerinput and (self.census.expected or self._reach != "none"):
             self._open()
+            if self.run is not None:
+                self._save(dataclasses.replace(self.run, expected=dict(self.census.expected)))
 
     def _families_of(self, item: pytest.Item) -> frozenset[str]:
-        """The families that `item` is a gate of: by fixture anywhere, by marker alone only among the gates."""
-        found = fixtures.families_of(item)
-        if isinstance(item, items.DeclaredGate) or item.path.is_relative_to(self.policy.folder):
-            found |= {mark.name for mark in item.iter_markers() if mark.name in self.families}
-        return frozenset(found)
+        """The families that `item` is a gate of: by the policy, or by asking for their fixture."""
+        if isinstance(item, items.DeclaredGate):
+            return frozenset({item.parent.family.name})
+        return frozenset(fixtures.families_of(item))
 
     def _claim(self, item: pytest.Item, families: frozenset[str]) -> None:
         family = sorted(families & self.scope or families)[0]
@@ -176,10 +185,10 @@ class GateSession:
         if self._reach != "all":
             reasons.append(f"the arguments leave out gates of {self.policy.folder.name}/")
         else:
-            written = scope.python_gates(self.config, self.policy.folder)
-            gone = written - self._files_collected
-            empty = (written & self._files_collected) - self._files_with_items
-            self.census.problems += [f"{path.name} holds no test" for path in sorted(empty)]
+            written = scope.python_gates(self.config, self.policy.folder, self.families)
+            gone = {path for path in written if path not in self._files_collected}
+            for path in sorted(written.keys() - gone):
+                self.census.problems += self._unseen(path, written[path])
             reasons += [f"{path.name} was not collected" for path in sorted({*gone, *self._policy_if_uncollected()})]
         deselected = [
             node
@@ -189,6 +198,16 @@ class GateSession:
         if deselected:
             reasons.append(f"{len(deselected)} gate(s) were deselected, first {deselected[0]}")
         self.census.partial += reasons
+
+    def _unseen(self, path: Path, tests: list[str]) -> Iterator[str]:
+        """What was written as a gate in `path` and did not become one."""
+        if not any(known == path for known, _ in self._tests_collected):
+            yield f"{path.name} holds no test"
+        for name in dict.fromkeys(tests):
+            if tests.count(name) > 1:
+                yield f"{path.name} defines {name} {tests.count(name)} times, so only the last one counts"
+            elif (path, name) not in self._tests_collected:
+                yield f"{path.name}: {name} asks for a family's fixture, but was not collected as a test"
 
     def _policy_if_uncollected(self) -> set[Path]:
         declares = any(True for _, gates in self._declared() for _ in gates)
@@ -256,7 +275,9 @@ class GateSession:
         except record.RecordError as error:
             arrived = self._error_record(report.nodeid, str(error))
         self._open()
-        self._records[report.nodeid] = arrived
+        known = self._records.get(report.nodeid, arrived)
+        # Reported twice (--dist each, duplicates): the worse counts.
+        self._records[report.nodeid] = max(arrived, known, key=lambda each: each.outcome.rank)
         self.census.expected.setdefault(report.nodeid, arrived.gate)
 
     @pytest.hookimpl(tryfirst=True)
@@ -266,8 +287,11 @@ class GateSession:
             output[_WORKER] = json.dumps(decode.encode(self.census))
             return
         if self.run is not None:
-            self._close()
-            if not self.run.outcome and session.exitstatus == pytest.ExitCode.OK and not scope.lists_only(self.config):
+            self._close(self.run, int(session.exitstatus))
+            # A developer's `-k` that leaves no gate at all is for pytest to judge; it is PARTIAL, so no evidence.
+            judged = self.census.expected or not self.census.partial
+            listed = scope.lists_only(self.config)
+            if judged and not listed and not self.run.outcome and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
@@ -286,18 +310,25 @@ class GateSession:
             environment=self.policy.environment,
             versions=_versions(),
         )
+        fresh = not self.folder.exists()
+        self._save(self.run)
+        if fresh:
+            (self.folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        default = self.config.rootpath / environ.REPORTS / record.FILE_NAME
+        if self.folder.resolve() != default.parent.resolve():
+            default.unlink(missing_ok=True)  # or an older green would answer whoever asks in the usual place
+
+    def _save(self, run: Run) -> None:
+        """Make `run` the records and the reports, all of them, so that none of an earlier run stays beside it."""
+        from pytest_pixgates import report
+
+        self.run = run
         try:
-            record.save(self.run, self.folder)
-            ignore = self.folder / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n", encoding="utf-8")
+            report.write(run, self.folder)
         except OSError as error:
             raise pytest.UsageError(f"{self.folder}: records can't be written: {error.strerror}") from None
 
-    def _close(self) -> None:
-        from pytest_pixgates import report
-
-        assert self.run is not None
+    def _close(self, run: Run, exitstatus: int) -> None:
         census = self.census
         for node, gate in census.expected.items():
             if node not in self._records:
@@ -309,19 +340,19 @@ class GateSession:
             *self._run_problems(),
             *waivers.judge(self.policy, self._by_family(), bool(partial)),
         ]
-        self.run = dataclasses.replace(
-            self.run,
+        if exitstatus not in _UNREMARKABLE and all(each.outcome for each in found):
+            problem = f"pytest ended with exit code {exitstatus} although every gate passed"
+            found.append(self._error_record(f"{self.policy.folder.name}::run", problem, "run/exit"))
+        closed = dataclasses.replace(
+            run,
             status="closed",
             ended=time.time(),
-            families=tuple(sorted({*self.run.families, *census.families.values()})),
+            families=tuple(sorted({*run.families, *census.families.values()})),
             partial=partial,
             expected={each.node: each.gate for each in found},
             records=tuple(sorted(found, key=lambda each: each.gate)),
         )
-        try:
-            report.write(self.run, self.folder)
-        except OSError as error:
-            raise pytest.UsageError(f"{self.folder}: reports can't be written: {error.strerror}") from None
+        self._save(closed)
 
     def _by_family(self) -> dict[str, list[Record]]:
         families: dict[str, list[Record]] = {name: [] for name in self.run.families} if self.run else {}
@@ -340,6 +371,11 @@ class GateSession:
         for family in sorted(self.scope & self.policy.sections.keys()):
             if self.census.expected and family not in self.census.families.values() and not self.census.partial:
                 problems.append(f"[{family}] is in the policy, but no gate of that family was found")
+        used = {family for marked in self._candidates.values() for family in marked}
+        problems += [
+            f"there are gates of {each}, but no [{each}] in the policy"
+            for each in sorted(used - self.policy.sections.keys())
+        ]
         for number, problem in enumerate(problems, start=1):
             node = f"{self.policy.folder.name}::run[{number}]"
             yield self._error_record(node, problem, f"run/{number}")
@@ -378,6 +414,11 @@ class _LateSink:
     def replace(self, checks: Any, combined: object) -> None:
         if _recorder in self._item.stash:
             self._item.stash[_recorder].replace(checks, combined)
+
+
+def _test_name(item: pytest.Item) -> str:
+    """Class and function of a test, without its parameters."""
+    return ".".join([*item.nodeid.split("::")[1:-1], getattr(item, "originalname", None) or item.name])
 
 
 def _gate_id(item: pytest.Item, family: str) -> str:

@@ -34,10 +34,10 @@ def add_parser(subparsers: Subparsers) -> None:
         help="say whether the last run is fresh, complete evidence for what is here now",
         epilog="exit code: 0 PASS, 1 not green, 2 the run never closed, 4 asked wrongly, 5 no records",
     )
-    default = os.environ.get(environ.REPORT_DIR) or ".pixgates"
+    default = environ.report_dir() or environ.REPORTS
     parser.add_argument("--report-dir", type=Path, default=Path(default), metavar="DIR", help=f"default: {default}")
     parser.add_argument(
-        "--config", type=Path, default=Path("gates", "gates.toml"), metavar="FILE", help="default: gates/gates.toml"
+        "--config", type=Path, default=environ.POLICY, metavar="FILE", help=f"default: {environ.POLICY}"
     )
     parser.add_argument("--env", type=_named, metavar="NAME", help="the environment that is asked for")
     parser.add_argument(

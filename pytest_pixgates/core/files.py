@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Made by the tools that judge, so never part of what they judge.
-_MADE_BY_TOOLS = frozenset({".terraform", "__pycache__", ".git", ".pixgates"})
+_MADE_BY_TOOLS = frozenset({".terraform", "__pycache__", ".git", ".pixgates", ".pytest_cache"})
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -21,13 +21,21 @@ def write_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        Path(temporary).chmod(0o666 & ~_umask())  # mkstemp's 0600 would keep reports from whoever uploads them
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
 
 
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
 def sha256(path: Path) -> str:
+    """The digest of a file's content. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -50,21 +58,30 @@ def _refuse(error: OSError) -> None:
     raise error
 
 
-def tree_sha256(root: Path) -> str:
-    """The digest of a file or folder: names, executable bits, contents, and where links inside it point.
+def _behind(link: Path, seen: frozenset[Path]) -> str:
+    """The digest of what a link points to; "" if that is nothing, or a folder that is being read already."""
+    target = link.resolve()
+    return tree_sha256(target, seen) if target.exists() and target not in seen else ""
 
-    A link to a file counts by its target's content too, and `root` itself may be a link to what is judged.
+
+def tree_sha256(root: Path, seen: frozenset[Path] = frozenset()) -> str:
+    """The digest of a file (its content's), or of a folder: names, executable bits, contents, where links point.
+
+    A link counts by what it points to as well, and `root` itself may be one; `seen` are folders being read already.
     Raises FileNotFoundError if `root` does not exist, OSError if something can't be read.
     """
     if not root.exists():
         raise FileNotFoundError(root)
+    if root.is_file():
+        return sha256(root)
+    seen = seen | {root.resolve()}
     digest = hashlib.sha256()
     for path in walk(root):
         name = path.relative_to(root).as_posix()
         if path.is_symlink() and path != root:
-            entry = f"link {path.readlink()} {sha256(path) if path.is_file() else ''}"
+            entry = f"link {path.readlink()} {_behind(path, seen)}"
         elif path.is_file():
-            entry = f"{'x' if os.access(path, os.X_OK) else '-'} {sha256(path)}"
+            entry = f"{'x' if path.stat().st_mode & 0o100 else '-'} {sha256(path)}"
         else:
             continue  # a socket or a device holds nothing to judge
         digest.update(os.fsencode(f"{name}\0{entry}\0"))

@@ -32,6 +32,8 @@ class Limit:
         if (self.at_least is None) == (self.at_most is None):
             raise ValueError("give one of at_least and at_most")
         base = _number(self.base)
+        if len({quantity.dimension(value) for value in (self.base, *self.environments.values())}) > 1:
+            raise ValueError(f"write {self.base!r} and the values of the environments in the same kind of unit")
         for name, value in self.environments.items():
             looser = _number(value) < base if self.at_most is None else _number(value) > base
             if looser:

@@ -142,7 +142,7 @@ def _not_usable(measured: Measurement) -> str:
     numbers = (measured.value, measured.lower, measured.upper)
     if any(math.isnan(number) for number in numbers) or math.isinf(measured.value):
         return "it is not a number (NaN or infinite), so nothing was measured"
-    if measured.n <= 0:
+    if not measured.n >= 1:
         return "there were no observations"
     if not measured.lower <= measured.value <= measured.upper:
         return "its interval does not hold its value"

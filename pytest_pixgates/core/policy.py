@@ -10,7 +10,7 @@ import datetime
 import fnmatch
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from pytest_pixgates.core import decode, files, limit, quantity
 from pytest_pixgates.core.errors import PolicyError
 from pytest_pixgates.core.scan import Finding, State
+from pytest_pixgates.core.tools import TOOLS
 
 WAIVERS = "waivers.toml"
 LONGEST_WAIVER = datetime.timedelta(days=90)
@@ -138,9 +139,8 @@ def load(path: Path, *, environment: str = "", families: frozenset[str] | None =
     known = {"pixgates", "environments", "tools"}
     try:
         sections = {name: table for name, table in data.items() if name not in known}
-        for name in sections if families is not None else ():
-            if name not in (families or ()):
-                raise decode.unknown_key(name, known | (families or frozenset()))
+        _refuse_unknown(sections, families, beside=known)
+        _refuse_unknown(data.get("tools", {}), frozenset(TOOLS), where="tools")
         policy = Policy(
             path=path,
             root=path.parent.parent,
@@ -164,9 +164,7 @@ def _load_waivers(path: Path, families: frozenset[str] | None) -> dict[str, tupl
         return {}
     text, data = _read(path)
     try:
-        for name in data if families is not None else ():
-            if name not in (families or ()):
-                raise decode.unknown_key(name, families or ())
+        _refuse_unknown(data, families)
         waivers = decode.decode(dict[str, tuple[Waiver, ...]], data)
         ids = [waiver.id for each in waivers.values() for waiver in each]
         for name in {name for name in ids if ids.count(name) > 1}:
@@ -174,6 +172,15 @@ def _load_waivers(path: Path, families: frozenset[str] | None) -> dict[str, tupl
     except decode.DecodeError as error:
         raise _error(path, text, error) from None
     return waivers
+
+
+def _refuse_unknown(
+    names: Iterable[str], valid: frozenset[str] | None, *, beside: Iterable[str] = (), where: str = ""
+) -> None:
+    """Raise DecodeError for a name that is not `valid`; None accepts any."""
+    for name in names:
+        if valid is not None and name not in valid:
+            raise decode.unknown_key(name, {*valid, *beside}, where)
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:

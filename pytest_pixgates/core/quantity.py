@@ -46,6 +46,13 @@ def parse(text: str | float, *, unit: str = "") -> float:
     return _finite(number / (own_size / size) if own_size > size else number * (size / own_size), text)
 
 
+def dimension(text: str | float) -> str:
+    """What kind of number `text` is: "time", "bytes", or "" for a bare number or a share. Raises ValueError."""
+    match = _NUMBER.fullmatch(text) if isinstance(text, str) else None
+    kind = _UNITS[match[2]][0] if match and match[2] in _UNITS else ""
+    return "" if kind == "share" else kind
+
+
 def seconds(text: str | float) -> float:
     """A duration in seconds: seconds("24h") is 86400.0. Raises ValueError unless it is positive."""
     value = parse(text, unit="s")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pytest_pixgates.core import decode, files
+from pytest_pixgates.core import decode, files, process
 from pytest_pixgates.core.errors import PixgatesError
 from pytest_pixgates.core.scan import Finding, Scan
 from pytest_pixgates.core.verdict import Outcome, Verdict
@@ -140,6 +140,21 @@ def save(run: Run, folder: Path) -> Path:
     path = folder / FILE_NAME
     files.write_atomically(path, dumps(run))
     return path
+
+
+def masked(record: Record) -> Record:
+    """`record` with the secrets of this process's environment masked in every text."""
+    return decode.decode(Record, _masked(decode.encode(record)))
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return process.mask(value)
+    if isinstance(value, dict):
+        return {_masked(name): _masked(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item) for item in value]
+    return value
 
 
 def dump_record(record: Record) -> str:

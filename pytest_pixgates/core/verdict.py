@@ -5,8 +5,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pytest_pixgates.core import recording
+
+if TYPE_CHECKING:
+    from pytest_pixgates.core.scan import Scan
 
 
 class Outcome(enum.Enum):
@@ -61,14 +65,15 @@ class Verdict:
         return [head, *(f"  {label}: {text}" for label, text in labelled if text)]
 
 
-def any_of(*verdicts: Verdict) -> Verdict:
-    """One check that passes if any of `verdicts` does.
+def any_of(*checks: Verdict | Scan) -> Verdict:
+    """One check that passes if any of `checks` does.
 
     `a or b` records both sides, so it goes red when either is; this replaces them by their disjunction.
     Raises ValueError without verdicts, for an empty choice measures nothing.
     """
-    if not verdicts:
+    if not checks:
         raise ValueError("any_of() needs at least one verdict")
+    verdicts = [check if isinstance(check, Verdict) else check.verdict for check in checks]
     best = min(verdicts, key=lambda verdict: verdict.outcome.rank)
     combined = Verdict(
         best.outcome,
@@ -77,5 +82,5 @@ def any_of(*verdicts: Verdict) -> Verdict:
         reason="" if best.outcome else "; ".join(verdict.reason for verdict in verdicts if verdict.reason),
         needs=best.needs,
     )
-    recording.replace(verdicts, combined)
+    recording.replace(checks, combined)
     return combined

@@ -40,6 +40,8 @@ class Infra(Family):
             for index, pattern in enumerate(getattr(settings, tool)):
                 for target in matches(root, pattern, with_files=tool == "checkov") or [pattern]:
                     targets.setdefault(target, f"{tool}[{index}]")
+            if tool == "kubernetes":  # what is expected of an overlay that nothing judges would never be looked at
+                targets |= {overlay: f"kubernetes_expect.{overlay}" for overlay in settings.kubernetes_expect} | targets
             for target, key in targets.items():
                 yield Gate(f"{tool}[{target}]", partial(_run, tool, target), key)
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from pytest_pixgates.core import recording, tools
 from pytest_pixgates.core.errors import NotMeasured
 from pytest_pixgates.core.family import Context
-from pytest_pixgates.core.process import mask
 from pytest_pixgates.core.scan import Finding, Problem, Scan, State
 from pytest_pixgates.core.tools import Tool, ToolSpec
 from pytest_pixgates.infra import kustomize, sources
@@ -106,7 +105,7 @@ class InfraGates:
     def _once(self, name: str, target: Path, key: tuple[object, ...], scan: Callable[[], Scan]) -> Scan:
         asked = (name, sources.name(target, self._root), *key)
         with self._context.progress(f"{name} {asked[1]}"):
-            return self._memo.once(asked, scan)
+            return self._memo.once(asked, scan) if self._context.use_cache else scan()
 
     def _settled(self, name: str, targets: list[str | Path], scan: Callable[[Path], Scan]) -> Scan:
         """The recorded scan of all `targets`, with the policy applied."""
@@ -133,21 +132,17 @@ class InfraGates:
             return Scan(name, label, problems=(Problem(f"can't be read: {error.strerror or error}", where),))
 
     def _judged(self, raw: Scan) -> Scan:
-        """`raw` with rules off counted, small findings marked, waivers applied, secrets masked, all sorted."""
+        """`raw` with rules off counted, small findings marked, waivers applied, all sorted."""
         off = Counter(finding.rule for finding in raw.findings if self._settings.switched_off(finding))
         kept = [self._weighed(each) for each in raw.findings if not self._settings.switched_off(each)]
         return dataclasses.replace(
             raw,
             findings=tuple(sorted(kept, key=lambda each: (each.path, each.line, each.rule, each.resource))),
-            problems=tuple(
-                dataclasses.replace(each, message=mask(each.message))
-                for each in sorted(raw.problems, key=lambda each: (each.path, each.line, each.message))
-            ),
+            problems=tuple(sorted(raw.problems, key=lambda each: (each.path, each.line, each.message))),
             off=dict(sorted(off.items())),
         )
 
     def _weighed(self, finding: Finding) -> Finding:
-        finding = dataclasses.replace(finding, message=mask(finding.message))
         if finding.severity.rank < self._settings.severity.rank:
             return dataclasses.replace(finding, state=State.MINOR)
         return self._context.policy.waive("infra", finding)

@@ -15,7 +15,7 @@ PASSES = "assert ledger.settled >= 0.9"
 
 def test_locusts_plugin_is_really_there() -> None:
     entries = importlib.metadata.entry_points(group="pytest11")
-    assert any(entry.value.startswith("locust") for entry in entries)
+    assert any("locust" in entry.value for entry in entries)
 
 
 def test_gates_pass_and_fail_beside_locust(repository: Repository) -> None:
