@@ -12,4 +12,5 @@ def test_environments_run_the_same_code(infra):
         folder.name: {path.name: path.read_bytes() for path in folder.glob("*.tf")} for folder in ENVIRONMENTS.iterdir()
     }
     differing = sum(files != code["prod"] for files in code.values())
-    assert Measurement.exact("environments whose code differs from prod's", differing, n=len(code)) <= 0
+    subjects = (infra.subject(ENVIRONMENTS),)
+    assert Measurement.exact("environments unlike prod", differing, n=len(code), subjects=subjects) <= 0

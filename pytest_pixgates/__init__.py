@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pytest_pixgates.core.limit import Limit
     from pytest_pixgates.core.measurement import Measurement
     from pytest_pixgates.core.record import Record, Run
-    from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity, Subject, ToolUse
+    from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity, ToolUse
+    from pytest_pixgates.core.subject import Subject
     from pytest_pixgates.core.verdict import Outcome, Verdict, any_of
 
 __version__ = "0.1.0"
@@ -48,7 +49,8 @@ _MODULES = {
     "limit": ("Limit",),
     "measurement": ("Measurement",),
     "record": ("Record", "Run"),
-    "scan": ("Finding", "Problem", "Scan", "Severity", "Subject", "ToolUse"),
+    "scan": ("Finding", "Problem", "Scan", "Severity", "ToolUse"),
+    "subject": ("Subject",),
     "verdict": ("Outcome", "Verdict", "any_of"),
 }
 

@@ -6,6 +6,7 @@ if the assertion was swallowed, and skip, xfail and a lucky rerun never make it 
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 
@@ -53,7 +54,7 @@ class ItemRecorder:
     @property
     def outcome(self) -> Outcome:
         """The worst of all attempts."""
-        own = [self._outcome_of(check) for check in self._checks]
+        own = [_outcome_of(check) for check in self._checks]
         trouble = [] if self._trouble is None else [self._trouble.outcome]
         return Outcome.worst([*(own or [Outcome.ERROR]), *trouble, *self._earlier])
 
@@ -77,8 +78,8 @@ class ItemRecorder:
         if self._trouble is not None and self._trouble.outcome is self.outcome:
             return self._trouble.reason
         for check in self._checks:
-            if self._outcome_of(check) is self.outcome:
-                return record.Check.of(check).verdict.reason
+            if _outcome_of(check) is self.outcome:
+                return _worth(check).reason
         if self.outcome in self._earlier:
             return f"an earlier attempt was {self.outcome.value}; running it again doesn't turn a gate green"
         return "it recorded no check, so nothing was measured"
@@ -90,7 +91,7 @@ class ItemRecorder:
             node=self.node,
             outcome=self.outcome,
             reason=self.reason,
-            checks=tuple(map(record.Check.of, self._checks)),
+            checks=tuple(map(_check, self._checks)),
             started=self._started,
             seconds=time.time() - self._started,
             attempts=len(self._earlier) + 1,
@@ -108,15 +109,12 @@ class ItemRecorder:
         if report.when != "call":
             return self._error(f"{report.when} failed: {text}")
         if isinstance(raised, AssertionError | pytest.fail.Exception):
-            all_passed = bool(self._checks) and all(self._outcome_of(check) for check in self._checks)
+            all_passed = bool(self._checks) and all(_outcome_of(check) for check in self._checks)
             return Verdict(Outcome.FAIL, self.gate, reason=text) if all_passed else None
         return self._error(f"it raised {text}")
 
     def _error(self, reason: str) -> Verdict:
         return Verdict(Outcome.ERROR, self.gate, reason=reason)
-
-    def _outcome_of(self, check: object) -> Outcome:
-        return check.outcome if isinstance(check, Verdict | Scan) else Outcome.ERROR
 
     def _explain(self, report: pytest.TestReport) -> None:
         """Add why the gate is red, unless the failure text says it already."""
@@ -125,8 +123,8 @@ class ItemRecorder:
             report.sections.append(("pixgates", process.mask("\n".join(lines))))
 
     def _lines(self) -> list[str]:
-        bad = [check for check in self._checks if not self._outcome_of(check)]
-        lines = [line for check in bad if isinstance(check, Verdict | Scan) for line in check.lines()]
+        bad = [check for check in self._checks if not _outcome_of(check)]
+        lines = [line for check in bad for line in (check if isinstance(check, Scan) else _worth(check)).lines()]
         return lines or [f"{self.outcome.value}: {self.gate}", f"  because: {self.reason}"]
 
     def _attach(self, report: pytest.TestReport) -> None:
@@ -135,6 +133,26 @@ class ItemRecorder:
         # For JUnit, which writes the properties of the teardown report.
         report.user_properties.append(("pixgates.gate", self.gate))
         report.user_properties.append(("pixgates.verdict", self.outcome.value))
+
+
+def _worth(check: object) -> Verdict:
+    """What `check` says, as far as a gate may lean on it."""
+    if not isinstance(check, Verdict | Scan):
+        return Verdict(Outcome.ERROR, str(check), reason=f"{type(check).__name__} is not a verdict")
+    verdict = check.verdict if isinstance(check, Scan) else check
+    if verdict.outcome and not check.subjects:
+        reason = "it names no subject, so a change to what was measured would go unseen"
+        needs = "tell the measurement what it is about: subjects=(context.subject(path),), or those of the scan"
+        return dataclasses.replace(verdict, outcome=Outcome.ERROR, reason=reason, needs=needs)
+    return verdict
+
+
+def _outcome_of(check: object) -> Outcome:
+    return _worth(check).outcome
+
+
+def _check(check: object) -> record.Check:
+    return record.Check(_worth(check), check if isinstance(check, Scan) else None)
 
 
 def _excused(report: pytest.TestReport) -> bool:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_pixgates.core.subject import Subject
+
 if TYPE_CHECKING:
     from pytest_pixgates.core.policy import Policy
     from pytest_pixgates.core.scan import Scan
@@ -41,6 +43,10 @@ class Context:
     def root(self) -> Path:
         """The repository: all paths in the policy are relative to it."""
         return self.policy.root
+
+    def subject(self, path: str | Path) -> Subject:
+        """The file or folder at `path` as what a measurement is about. Raises OSError, ValueError outside the root."""
+        return Subject.of(Path(path), self.root)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ from typing import Any
 
 from pytest_pixgates.core import decode, quantity
 from pytest_pixgates.core.measurement import Measurement
+from pytest_pixgates.core.quantity import Number
 from pytest_pixgates.core.verdict import Verdict
-
-Number = int | float | str
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from pytest_pixgates.core import quantity, recording
+from pytest_pixgates.core.quantity import Number
+from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.verdict import Outcome, Verdict
-
-Limit = int | float | str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +24,8 @@ class Measurement:
 
     `sample` names the rows it was measured on (a digest); two measurements compare only on the same rows, through
     `difference`, which gives the paired interval of "this minus that". `needs` says, for a limit that the data does
-    not decide, how much more data would. An exact count or size has `lower == value == upper`.
+    not decide, how much more data would. `subjects` are the files that it is about, without which a gate can't pass:
+    `pixgates verdict` hashes them again. An exact count or size has `lower == value == upper`.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Measurement:
     n: int
     unit: str = ""
     sample: str = ""
+    subjects: tuple[Subject, ...] = ()
     needs: Callable[[float], str] | None = dataclasses.field(default=None, repr=False)
     difference: Callable[[Measurement, Measurement], Measurement] | None = dataclasses.field(default=None, repr=False)
     minus: tuple[Measurement, float] | None = dataclasses.field(default=None, repr=False)
@@ -41,20 +43,22 @@ class Measurement:
     __array_ufunc__ = None  # keeps NumPy from comparing elementwise, which would hide the verdict
 
     @classmethod
-    def exact(cls, name: str, value: float, *, n: int = 1, unit: str = "") -> Measurement:
+    def exact(
+        cls, name: str, value: float, *, n: int = 1, unit: str = "", subjects: tuple[Subject, ...] = ()
+    ) -> Measurement:
         """A measurement without uncertainty, such as a count or a size."""
-        return cls(name, value, value, value, n, unit)
+        return cls(name, value, value, value, n, unit, subjects=subjects)
 
-    def __ge__(self, limit: Limit | Measurement) -> Verdict:
+    def __ge__(self, limit: Number | Measurement) -> Verdict:
         return self._judge(">=", limit)
 
-    def __gt__(self, limit: Limit | Measurement) -> Verdict:
+    def __gt__(self, limit: Number | Measurement) -> Verdict:
         return self._judge(">", limit)
 
-    def __le__(self, limit: Limit | Measurement) -> Verdict:
+    def __le__(self, limit: Number | Measurement) -> Verdict:
         return self._judge("<=", limit)
 
-    def __lt__(self, limit: Limit | Measurement) -> Verdict:
+    def __lt__(self, limit: Number | Measurement) -> Verdict:
         return self._judge("<", limit)
 
     def __sub__(self, margin: float) -> Measurement:
@@ -88,22 +92,28 @@ class Measurement:
     def __float__(self) -> NoReturn:
         raise TypeError(f"float() would drop the interval of {self.name}: use .value")
 
+    @property
+    def is_exact(self) -> bool:
+        return self.lower == self.value == self.upper
+
     def __str__(self) -> str:
         number = f"{self.value:.6g}{self.unit}"
-        if self.lower == self.value == self.upper:
+        if self.is_exact:
             return f"{self.name} {number}, n = {self.n}"
         return f"{self.name} {number} [{self.lower:.6g}, {self.upper:.6g}], n = {self.n}"
 
-    def _judge(self, operator: str, limit: Limit | Measurement) -> Verdict:
+    def _judge(self, operator: str, limit: Number | Measurement) -> Verdict:
         if isinstance(limit, Measurement):
             verdict = _against_measurement(self, operator, limit)
+            subjects = tuple(dict.fromkeys((*self.subjects, *limit.subjects)))
         else:
-            verdict = _against_limit(self, operator, limit)
+            verdict, subjects = _against_limit(self, operator, limit), self.subjects
+        verdict = dataclasses.replace(verdict, subjects=subjects)
         recording.note(verdict)
         return verdict
 
 
-def _against_limit(measured: Measurement, operator: str, limit: Limit) -> Verdict:
+def _against_limit(measured: Measurement, operator: str, limit: Number) -> Verdict:
     check = f"{measured.name} {operator} {limit}"
     try:
         bound = quantity.parse(limit, unit=measured.unit)
@@ -116,10 +126,9 @@ def _against_limit(measured: Measurement, operator: str, limit: Limit) -> Verdic
     if outcome is Outcome.PASS:
         return Verdict(outcome, check, str(measured))
     if outcome is Outcome.FAIL:
-        distance = f"{abs(measured.value - bound):.4g}{measured.unit}"
-        return Verdict(
-            outcome, check, str(measured), reason=f"the whole interval is beyond the limit; off by {distance}"
-        )
+        beyond = "" if measured.is_exact else "the whole interval is beyond the limit; "
+        reason = f"{beyond}off by {abs(measured.value - bound):.4g}{measured.unit}"
+        return Verdict(outcome, check, str(measured), reason)
     needs = measured.needs(bound) if measured.needs else "more data, for a narrower interval"
     return Verdict(
         outcome, check, str(measured), reason="the interval holds the limit, so the data does not decide", needs=needs

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import re
 
+Number = int | float | str
+"""As a policy writes it: bare, or with a unit."""
+
 # Each unit's dimension and its size in the dimension's base unit (seconds, shares, bytes).
 _UNITS: dict[str, tuple[str, float]] = {
     "": ("", 1.0),
@@ -22,7 +25,7 @@ _UNITS: dict[str, tuple[str, float]] = {
 _NUMBER = re.compile(r"\s*([-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)\s*([A-Za-z%]*)\s*")
 
 
-def parse(text: str | float, *, unit: str = "") -> float:
+def parse(text: Number, *, unit: str = "") -> float:
     """`text` as a number of `unit`: parse("50ms", unit="s") is 0.05, parse("0.1%") is 0.001.
 
     A bare number is taken to be in `unit` already. Raises ValueError for what is no number, is not finite, or has
@@ -46,14 +49,14 @@ def parse(text: str | float, *, unit: str = "") -> float:
     return _finite(number / (own_size / size) if own_size > size else number * (size / own_size), text)
 
 
-def dimension(text: str | float) -> str:
+def dimension(text: Number) -> str:
     """What kind of number `text` is: "time", "bytes", or "" for a bare number or a share. Raises ValueError."""
     match = _NUMBER.fullmatch(text) if isinstance(text, str) else None
     kind = _UNITS[match[2]][0] if match and match[2] in _UNITS else ""
     return "" if kind == "share" else kind
 
 
-def seconds(text: str | float) -> float:
+def seconds(text: Number) -> float:
     """A duration in seconds: seconds("24h") is 86400.0. Raises ValueError unless it is positive."""
     value = parse(text, unit="s")
     if value <= 0:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pytest_pixgates.core import decode, files, process
 from pytest_pixgates.core.errors import PixgatesError
 from pytest_pixgates.core.scan import Finding, Scan
+from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.verdict import Outcome, Verdict
 
 SCHEMA = 1
@@ -33,6 +34,10 @@ class Check:
 
     verdict: Verdict
     scan: Scan | None = None
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        return (*self.verdict.subjects, *(self.scan.subjects if self.scan else ()))
 
     @classmethod
     def of(cls, check: object) -> Check:
@@ -68,6 +73,10 @@ class Record:
     @property
     def scans(self) -> tuple[Scan, ...]:
         return tuple(check.scan for check in self.checks if check.scan is not None)
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        return tuple(dict.fromkeys(subject for check in self.checks for subject in check.subjects))
 
     @property
     def findings(self) -> tuple[Finding, ...]:

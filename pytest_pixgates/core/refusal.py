@@ -95,6 +95,8 @@ def _contradiction(record: Record, run: Run) -> str:
         outcomes = [check.verdict.outcome, *([] if check.scan is None else [check.scan.outcome])]
         if not Outcome.worst(outcomes):
             return f"its check {check.verdict.check!r} is {Outcome.worst(outcomes).value}"
+        if not check.subjects:
+            return f"its check {check.verdict.check!r} names no subject"
     if not record.gate.startswith(f"{record.family}/"):
         return f"it is not a gate of the family {record.family}"
     if run.expected.get(record.node, record.gate) != record.gate:
@@ -136,7 +138,7 @@ def _not_for_what_is_here(run: Run, policy: Policy) -> Iterator[Refusal]:
     else:
         if changed:
             yield Refusal("policy-changed", str(policy.folder), "the gates or their policy changed since", again)
-    subjects = {subject for record in run.records for scan in record.scans for subject in scan.subjects}
+    subjects = {subject for record in run.records for subject in record.subjects}
     for subject in sorted(subjects, key=lambda each: (each.name, each.kind, each.sha256)):
         if subject.kind == "content":
             continue  # generated from other subjects, which are hashed again

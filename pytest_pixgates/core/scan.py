@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pytest_pixgates.core import recording
+from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.verdict import Outcome, Verdict
 
 
@@ -72,15 +73,6 @@ class ToolUse:
     version: str
     sha256: str
     argv: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What was judged: a `tree` or `file` at `name` (relative path), or generated `content` under that name."""
-
-    name: str
-    sha256: str
-    kind: str = "tree"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +161,8 @@ class Scan:
             return (Problem("no tool of known version ran", self.target),)
         if not self.scanned or any(count <= 0 for count in self.scanned.values()):
             return (Problem("nothing was scanned", self.target, fix="check the path in the policy"),)
+        if not self.subjects:
+            return (Problem("it names no subject, so a change to what was judged would go unseen", self.target),)
         return ()
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_pixgates.core import recording
+from pytest_pixgates.core.subject import Subject
 
 if TYPE_CHECKING:
     from pytest_pixgates.core.scan import Scan
@@ -42,7 +43,7 @@ class Verdict:
     """The result of one check. Truthy only for PASS; asking for its truth records it on the running gate.
 
     `check` is what was asked ("recall >= 0.8"), `measured` what was found and on how much, `reason` why it is not
-    PASS, `needs` what would change it.
+    PASS, `needs` what would change it, `subjects` what was judged.
     """
 
     outcome: Outcome
@@ -50,6 +51,7 @@ class Verdict:
     measured: str = ""
     reason: str = ""
     needs: str = ""
+    subjects: tuple[Subject, ...] = ()
 
     def __bool__(self) -> bool:
         recording.note(self)
@@ -81,6 +83,7 @@ def any_of(*checks: Verdict | Scan) -> Verdict:
         measured="; ".join(verdict.measured for verdict in verdicts if verdict.measured),
         reason="" if best.outcome else "; ".join(verdict.reason for verdict in verdicts if verdict.reason),
         needs=best.needs,
+        subjects=tuple(dict.fromkeys(subject for check in checks for subject in check.subjects)),
     )
     recording.replace(checks, combined)
     return combined

@@ -15,6 +15,7 @@ from pytest_pixgates.core import recording, tools
 from pytest_pixgates.core.errors import NotMeasured
 from pytest_pixgates.core.family import Context
 from pytest_pixgates.core.scan import Finding, Problem, Scan, State
+from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.tools import Tool, ToolSpec
 from pytest_pixgates.infra import kustomize, sources
 from pytest_pixgates.infra.checkov import Checkov
@@ -85,6 +86,10 @@ class InfraGates:
             return self._once("kubernetes", target, key, lambda: judge.scan(target, expect))
 
         return self._settled("kubernetes", [overlay], scan)
+
+    def subject(self, path: str | Path) -> Subject:
+        """The file or folder at `path`, for a measurement of one's own. Raises OSError, ValueError outside the root."""
+        return self._context.subject(path)
 
     def _expected(self, target: str) -> tuple[str, ...]:
         named = self._settings.kubernetes_expect

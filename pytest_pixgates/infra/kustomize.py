@@ -14,7 +14,8 @@ from typing import Any
 
 from pytest_pixgates.core.errors import ToolError
 from pytest_pixgates.core.process import run
-from pytest_pixgates.core.scan import Problem, Subject
+from pytest_pixgates.core.scan import Problem
+from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.tools import Tool
 from pytest_pixgates.infra import documents, sources
 from pytest_pixgates.infra.documents import Document

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pytest_pixgates.core import files
 from pytest_pixgates.core.errors import NotMeasured
-from pytest_pixgates.core.scan import Finding, Problem, Subject
+from pytest_pixgates.core.scan import Finding, Problem
+from pytest_pixgates.core.subject import Subject
 
 LARGEST = 2 * 2**20
 """The largest source in bytes; people write no larger ones."""

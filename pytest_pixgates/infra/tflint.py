@@ -15,7 +15,7 @@ from typing import Any
 
 from pytest_pixgates.core.errors import ToolError
 from pytest_pixgates.core.process import run
-from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity, Subject
+from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity
 from pytest_pixgates.core.tools import Tool
 from pytest_pixgates.infra import hcl, invocation, sources
 
@@ -64,7 +64,7 @@ class Tflint:
             findings=(*skips, *findings),
             problems=errors,
             tools=(invocation.used(self.tool, self.root, argv),),
-            subjects=subjects or (Subject(target, ""),),
+            subjects=subjects,
         )
 
 

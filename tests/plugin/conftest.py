@@ -32,7 +32,7 @@ class LedgerGates:
         path = self.context.root / "ledger.json"
         with self.context.progress(f"reading {name}"):
             value, lower, upper, n = json.loads(path.read_text())[name]
-        return Measurement(name, value, lower, upper, n)
+        return Measurement(name, value, lower, upper, n, subjects=(self.context.subject(path),))
 
 
 class Ledger(Family):

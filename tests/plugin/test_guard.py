@@ -38,6 +38,7 @@ BODIES = [
     ("assert ledger.settled.value > 0.9", "ERROR"),
     ("assert ledger.settled >= 0.9; assert 1 == 2", "FAIL"),
     ("assert ledger.settled >= 0.9; raise OSError('disk')", "ERROR"),
+    ("import dataclasses; assert dataclasses.replace(ledger.settled, subjects=()) >= 0.9", "ERROR"),
     ("pytest.skip('later')", "ERROR"),
     ("assert ledger.settled >= 0.9; pytest.skip('later')", "ERROR"),
     ("pytest.xfail('known')", "ERROR"),
@@ -345,6 +346,14 @@ def test_any_of_is_the_honest_way_to_accept_one_of_several_verdicts(repository: 
     body = "assert any_of(ledger.disputed <= 0.1, ledger.settled >= 0.9)"
     repository.gate(body, "from pytest_pixgates import any_of")
     assert repository.run().ret == 0
+
+
+def test_measured_data_that_changed_needs_a_new_run(repository: Repository, workers: tuple[str, ...]) -> None:
+    repository.gate(PASSES)
+    assert repository.run(*workers).ret == 0
+    assert repository.verdict() == 0
+    repository.write("ledger.json", (repository.path / "ledger.json").read_text() + "\n")
+    assert repository.verdict() == 1
 
 
 def test_a_changed_policy_needs_a_new_run(repository: Repository) -> None:

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from pytest_pixgates.core import files, policy
 from pytest_pixgates.core.record import Check, Record, Run
-from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity, State, Subject, ToolUse
+from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity, State, ToolUse
+from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.verdict import Outcome, Verdict
 
 NOW = 1_800_000_000.0
 TOOL = ToolUse("checkov", "3.3.30", "ab" * 32, ("checkov", "-d", "iac"))
-CLEAN = Scan("checkov", "iac/prod", scanned={"files": 2}, tools=(TOOL,))
+RENDERED = Subject("rendered", "ef" * 32, "content")
+CLEAN = Scan("checkov", "iac/prod", scanned={"files": 2}, tools=(TOOL,), subjects=(RENDERED,))
 FINDING = Finding(
     "CKV_AWS_19", "bucket is not encrypted", "iac/prod/main.tf", 12, resource="aws_s3_bucket.a", fix="kms"
 )
@@ -76,7 +78,7 @@ def repository(root: Path) -> tuple[policy.Policy, Run]:
     reviewed = policy.load(root / "gates" / "gates.toml")
     kinds = {"iac/prod": "tree", "iac/one.tf": "file"}
     subjects = [Subject(name, files.tree_sha256(root / name), kind) for name, kind in kinds.items()]
-    judged = scan(subjects=(*subjects, Subject("rendered", "ef" * 32, "content")))
+    judged = scan(subjects=(*subjects, RENDERED))
     return reviewed, run(record(judged), policy_sha256=reviewed.sha256)
 
 
@@ -87,13 +89,13 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 counts = st.dictionaries(texts, st.integers(0, 9), max_size=3)
 lines = st.integers(0, 99)
 outcomes = st.sampled_from(Outcome)
-verdicts = st.builds(Verdict, outcomes, texts, texts, texts, texts)
+subjects = st.builds(Subject, texts, texts, st.sampled_from(["tree", "file", "content"]))
+verdicts = st.builds(Verdict, outcomes, texts, texts, texts, texts, st.lists(subjects, max_size=2).map(tuple))
 findings = st.builds(
     Finding, texts, texts, texts, lines, st.sampled_from(Severity), texts, texts, texts, st.sampled_from(State), texts
 )
 problems = st.builds(Problem, texts, texts, lines, texts)
 tools = st.builds(ToolUse, texts, texts, texts, st.lists(texts, max_size=2).map(tuple))
-subjects = st.builds(Subject, texts, texts, st.sampled_from(["tree", "file", "content"]))
 scans = st.builds(
     Scan,
     texts,

@@ -18,7 +18,8 @@ from pytest_pixgates.core import policy, record
 from pytest_pixgates.core.policy import Policy
 from pytest_pixgates.core.record import Check, Record, Run
 from pytest_pixgates.core.refusal import Question, judge
-from pytest_pixgates.core.scan import Scan, State, Subject
+from pytest_pixgates.core.scan import Scan, State
+from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.verdict import Outcome, Verdict
 from tests.unit import example_runs
 from tests.unit.example_runs import CLEAN, FINDING, NOW, POLICY
@@ -73,6 +74,16 @@ SPOILED: dict[str, tuple[str, Callable[[Run], Run]]] = {
     "PASS over a finding": ("contradicted", lambda run: with_scan(run, findings=(FINDING,))),
     "PASS over nothing scanned": ("contradicted", lambda run: with_scan(run, scanned={"files": 0})),
     "PASS by an unknown tool": ("contradicted", lambda run: with_scan(run, tools=())),
+    "PASS without a subject": (
+        "contradicted",
+        lambda run: with_record(run, checks=(Check(Verdict(Outcome.PASS, "recall >= 0.8")),)),
+    ),
+    "a measurement of what changed": (
+        "subject-changed",
+        lambda run: with_record(
+            run, checks=(Check(Verdict(Outcome.PASS, "blocks <= 5", subjects=(Subject("iac/prod", "0" * 64),))),)
+        ),
+    ),
     "PASS of another gate": ("contradicted", lambda run: with_record(run, gate="infra/other")),
     "PASS of another family": ("contradicted", lambda run: with_record(run, family="latency")),
     "waived by nothing": (

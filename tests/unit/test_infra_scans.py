@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pytest_pixgates.core import decode, files
 from pytest_pixgates.core.errors import ToolError
 from pytest_pixgates.core.process import Completed
-from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity, State, Subject, ToolUse
+from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity, State, ToolUse
+from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.infra import checkov, hcl, terraform, tflint
 from pytest_pixgates.infra.memo import Memo
 

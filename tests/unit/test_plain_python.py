@@ -14,14 +14,16 @@ from pathlib import Path
 from pytest_pixgates.core import record
 from pytest_pixgates.core.measurement import Measurement
 from pytest_pixgates.core.scan import Scan, ToolUse
+from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.verdict import Outcome, any_of
 
 SCRIPT = """
 import json, sys
-from pytest_pixgates import Measurement, Outcome, Scan, ToolUse, any_of
+from pytest_pixgates import Measurement, Outcome, Scan, Subject, ToolUse, any_of
 
 recall = Measurement("recall", 0.82, 0.79, 0.85, 900)
-clean = Scan("checkov", "iac", scanned={"files": 2}, tools=(ToolUse("checkov", "3.3.30", "ab"),))
+tool, subject = ToolUse("checkov", "3.3.30", "ab"), Subject("iac", "cd")
+clean = Scan("checkov", "iac", scanned={"files": 2}, tools=(tool,), subjects=(subject,))
 verdicts = [recall >= 0.75, recall >= 0.80, recall >= 0.90, recall >= "fast", any_of(recall >= 0.9, recall <= 0.9)]
 outcomes = [verdict.outcome.value for verdict in verdicts] + [clean.outcome.value, Scan("checkov", "iac").outcome.value]
 print(json.dumps({"outcomes": outcomes, "pytest": [name for name in sys.modules if name.split(".")[0] in FOREIGN]}))
@@ -36,7 +38,8 @@ class PlainPython(unittest.TestCase):
         self.recall = Measurement("recall", 0.82, 0.79, 0.85, 900)
 
     def test_verdicts_are_the_same_in_unittest(self) -> None:
-        clean = Scan("checkov", "iac", scanned={"files": 2}, tools=(ToolUse("checkov", "3.3.30", "ab"),))
+        tool, subject = ToolUse("checkov", "3.3.30", "ab"), Subject("iac", "cd")
+        clean = Scan("checkov", "iac", scanned={"files": 2}, tools=(tool,), subjects=(subject,))
         recall = self.recall
         verdicts = [recall >= 0.75, recall >= 0.80, recall >= 0.90, recall >= "fast"]
         verdicts += [any_of(recall >= 0.9, recall <= 0.9)]

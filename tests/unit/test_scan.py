@@ -33,6 +33,7 @@ def test_a_finding_that_does_not_block_is_kept_and_passes(state: State) -> None:
         dataclasses.replace(CLEAN, scanned={"files": 0}),
         dataclasses.replace(CLEAN, scanned={"files": 2, "resources": 0}),
         dataclasses.replace(CLEAN, scanned={"files": -1}),
+        dataclasses.replace(CLEAN, subjects=()),
         dataclasses.replace(CLEAN, tools=()),
         dataclasses.replace(CLEAN, tools=(dataclasses.replace(TOOL, version=""),)),
         dataclasses.replace(CLEAN, tools=(TOOL, ToolUse("opa", "1", ""))),
@@ -46,7 +47,7 @@ def test_what_was_not_measured_is_an_error(unmeasured: Scan) -> None:
 
 @given(scans)
 def test_pass_needs_all_of_it(any_scan: Scan) -> None:
-    measured = bool(any_scan.scanned) and all(any_scan.scanned.values())
+    measured = bool(any_scan.scanned and any_scan.subjects) and all(any_scan.scanned.values())
     known = bool(any_scan.tools) and all(tool.version and tool.sha256 for tool in any_scan.tools)
     found = any(finding.state is State.OPEN for finding in any_scan.findings)
     assert bool(any_scan.outcome) is (measured and known and not found and not any_scan.problems)
