@@ -121,7 +121,8 @@ class Policy:
         """`finding`, marked as waived if a waiver of its family that has not expired covers it."""
         for waiver in self.waivers.get(family, ()):
             if not waiver.expired and waiver.covers(finding):
-                return dataclasses.replace(finding, state=State.WAIVED, waiver=waiver.id)
+                excuse = f"{waiver.owner}, until {waiver.expires}: {waiver.reason}"
+                return dataclasses.replace(finding, state=State.WAIVED, waiver=waiver.id, excuse=excuse)
         return finding
 
     def line(self, key: str) -> int:

@@ -29,10 +29,13 @@ class Severity(enum.Enum):
 
 
 class State(enum.Enum):
-    """Whether a finding blocks (`open`), is tolerated for a while (`waived`), or weighs too little (`minor`)."""
+    """Whether a finding blocks (`open`), or why not: it is tolerated for a while (`waived`), its rule does not apply
+    there by the policy (`off`), or it weighs too little (`minor`).
+    """
 
     OPEN = "open"
     WAIVED = "waived"
+    OFF = "off"
     MINOR = "minor"
 
 
@@ -40,7 +43,8 @@ class State(enum.Enum):
 class Finding:
     """One defect: `rule` broken at `path`:`line` (relative to the repository; line 0 if unknown).
 
-    `resource` is what broke it (a Terraform address, Kind/name), `fix` what to do, `help_uri` where to read more.
+    `resource` is what broke it (a Terraform address, Kind/name), `fix` what to do, `help_uri` where to read more,
+    `excuse` who says for how long or why it does not block.
     """
 
     rule: str
@@ -53,6 +57,7 @@ class Finding:
     help_uri: str = ""
     state: State = State.OPEN
     waiver: str = ""
+    excuse: str = ""
 
     @property
     def where(self) -> str:
@@ -97,7 +102,7 @@ class Scan:
     """The result of one tool on one target. Truthy only for PASS; asking for its truth records it.
 
     `scanned` counts what was looked at by kind ({"files": 4, "resources": 31}); none may be zero, so a kind that may
-    rightly be absent is left out. `off` counts the findings of rules that the policy switches off.
+    rightly be absent is left out.
     """
 
     name: str
@@ -107,7 +112,6 @@ class Scan:
     problems: tuple[Problem, ...] = ()
     tools: tuple[ToolUse, ...] = ()
     subjects: tuple[Subject, ...] = ()
-    off: Mapping[str, int] = field(default_factory=dict)
     cached: bool = False
 
     @property

@@ -137,17 +137,17 @@ class InfraGates:
             return Scan(name, label, problems=(Problem(f"can't be read: {error.strerror or error}", where),))
 
     def _judged(self, raw: Scan) -> Scan:
-        """`raw` with rules off counted, small findings marked, waivers applied, all sorted."""
-        off = Counter(finding.rule for finding in raw.findings if self._settings.switched_off(finding))
-        kept = [self._weighed(each) for each in raw.findings if not self._settings.switched_off(each)]
+        """`raw` with what does not block marked, all sorted."""
+        weighed = map(self._weighed, raw.findings)
         return dataclasses.replace(
             raw,
-            findings=tuple(sorted(kept, key=lambda each: (each.path, each.line, each.rule, each.resource))),
+            findings=tuple(sorted(weighed, key=lambda each: (each.path, each.line, each.rule, each.resource))),
             problems=tuple(sorted(raw.problems, key=lambda each: (each.path, each.line, each.message))),
-            off=dict(sorted(off.items())),
         )
 
     def _weighed(self, finding: Finding) -> Finding:
+        if reason := self._settings.switched_off(finding):
+            return dataclasses.replace(finding, state=State.OFF, excuse=reason)
         if finding.severity.rank < self._settings.severity.rank:
             return dataclasses.replace(finding, state=State.MINOR)
         return self._context.policy.waive("infra", finding)

@@ -91,10 +91,10 @@ class InfraPolicy:
         """`timeout` in seconds."""
         return quantity.seconds(self.timeout)
 
-    def switched_off(self, finding: Finding) -> bool:
-        """Whether the last rule that covers `finding` is off."""
+    def switched_off(self, finding: Finding) -> str:
+        """The reason for which the last rule that covers `finding` is off, or ""."""
         matching = [rule for rule in self.rules if rule.covers(finding)]
-        return bool(matching) and not matching[-1].on
+        return matching[-1].reason if matching and not matching[-1].on else ""
 
 
 def _refuse_outside(path: str, key: str) -> None:

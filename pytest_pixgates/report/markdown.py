@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from pytest_pixgates.core.record import Record, Run
-from pytest_pixgates.core.scan import Finding
+from pytest_pixgates.core.scan import Finding, State
 from pytest_pixgates.core.verdict import Outcome
 from pytest_pixgates.report.text import counted, cut, duration, plain
-from pytest_pixgates.report.worklist import Item, waived, worklist
+from pytest_pixgates.report.worklist import Item, excused, worklist
 
 # GitHub takes 65,536 bytes in a comment; what the parts may use adds up to less than 60,000.
 _TABLE_BYTES, _FIX_BYTES, _LIST_BYTES = 22_000, 10_000, 6_000
@@ -35,7 +35,8 @@ def render(run: Run) -> str:
         *_gates(run),
         *_section("Fix first", items, _item, _FIX_BYTES),
         *_section("Expected, but left no record", run.missing, _bullet),
-        *_section("Waived", waived(run), _waived),
+        *_section("Waived", excused(run, State.WAIVED), _excused),
+        *_section("Switched off by the policy", excused(run, State.OFF), _excused),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -99,8 +100,9 @@ def _item(item: Item) -> str:
     return text + gate + (f"<br>Fix: {_cell(found.fix)}" if found.fix else "")
 
 
-def _waived(finding: Finding) -> str:
-    return _bullet(f"{finding.waiver}: {finding.where}: {finding.rule}: {finding.message}")
+def _excused(finding: Finding) -> str:
+    waiver = f"{finding.waiver}, " if finding.waiver else ""
+    return f"{_bullet(f'{finding.where}: {finding.rule}: {finding.message}')} ({_cell(waiver + finding.excuse)})"
 
 
 def _bullet(text: str) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from pytest_pixgates.core.record import Record, Run
+from pytest_pixgates.core.scan import State
 from pytest_pixgates.core.verdict import Outcome
 from pytest_pixgates.report.text import counted, cut, duration, plain
-from pytest_pixgates.report.worklist import Item, waived, worklist
+from pytest_pixgates.report.worklist import Item, excused, worklist
 
 FIRST = 5
 _COLORS = {Outcome.PASS: "32", Outcome.INCONCLUSIVE: "33", Outcome.ERROR: "35", Outcome.FAIL: "31"}
@@ -36,8 +38,9 @@ def summary(run: Run, *, color: bool, width: int) -> list[str]:
     if run.partial:
         lines.append(cut(f"PARTIAL, not evidence: {plain('; '.join(run.partial))}", width))
     lines += _fix_first(worklist(run), paint, width)
-    if tolerated := waived(run):
-        lines.append(f"waived: {counted(len(tolerated), 'finding')}, listed in summary.md")
+    counts = {state.value: len(excused(run, state)) for state in (State.WAIVED, State.OFF)}
+    if said := ", ".join(f"{count} {name}" for name, count in counts.items() if count):
+        lines.append(f"not blocking: {said}, listed with reasons in summary.md")
     return [*lines, _last(run, paint)]
 
 
@@ -72,9 +75,14 @@ def _item(item: Item, paint: Paint, width: int) -> list[str]:
         f"  {paint(item.outcome, word)} " + cut(f"{plain(item.gate)}  {plain(found.rule)}", width - len(word) - 3),
         where + cut(what, max(width - len(where), 1)),
     ]
-    if found.fix:
-        lines.append(cut(f"    fix: {plain(found.fix)}", width))
-    return lines
+    return lines + _wrapped(f"fix: {plain(found.fix)}", width) * bool(found.fix)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """`text` on three lines at most: a command that is cut can't be run."""
+    wrapper = textwrap.TextWrapper(max(width - 6, 14), max_lines=3, placeholder="…", break_on_hyphens=False)
+    first, *rest = wrapper.wrap(text)
+    return [f"    {first}", *(f"      {line}" for line in rest)]
 
 
 def _last(run: Run, paint: Paint) -> str:

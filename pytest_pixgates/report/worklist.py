@@ -28,9 +28,9 @@ def worklist(run: Run) -> list[Item]:
     return sorted([*_of_run(run), *(item for record in run.records for item in _of_record(record))], key=_order)
 
 
-def waived(run: Run) -> list[Finding]:
-    """The findings that are tolerated for a while."""
-    return [each for record in run.records for each in record.findings if each.state is State.WAIVED]
+def excused(run: Run, state: State) -> list[Finding]:
+    """The findings that do not block for the reason `state`."""
+    return [each for record in run.records for each in record.findings if each.state is state]
 
 
 def _order(item: Item) -> tuple[int, int, str, int, str, str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from pytest_pixgates.core.scan import Scan
+from pytest_pixgates.core.scan import Scan, State
 from pytest_pixgates.core.tools import tool_directory
 from pytest_pixgates.core.verdict import Outcome
 from pytest_pixgates.infra.policy import Rule
@@ -126,8 +126,9 @@ def test_findings_are_sorted_and_shared(mixed: Project, defects: Scan) -> None:
     assert order == sorted(order)
     rules = tuple(Rule(each, "not here") for each in {each.rule for each in defects.findings} - {"inline-skip"})
     off = mixed.infra(rules=rules).checkov("app")  # answered by the same run of checkov
-    assert {each.rule for each in off.findings} == {"inline-skip"}
-    assert sum(off.off.values()) == len([each for each in defects.findings if each.rule != "inline-skip"])
+    assert {each.rule for each in off.blocking} == {"inline-skip"}
+    assert {each.excuse for each in off.findings if each.state is State.OFF} == {"not here"}
+    assert len(off.findings) == len(defects.findings)
 
 
 def test_settings_of_the_machine_do_not_count(new_project: New, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,8 @@ outcomes = st.sampled_from(Outcome)
 subjects = st.builds(Subject, texts, texts, st.sampled_from(["tree", "file", "content"]))
 verdicts = st.builds(Verdict, outcomes, texts, texts, texts, texts, st.lists(subjects, max_size=2).map(tuple))
 findings = st.builds(
-    Finding, texts, texts, texts, lines, st.sampled_from(Severity), texts, texts, texts, st.sampled_from(State), texts
+    Finding,
+    *(texts, texts, texts, lines, st.sampled_from(Severity), texts, texts, texts, st.sampled_from(State), texts, texts),
 )
 problems = st.builds(Problem, texts, texts, lines, texts)
 tools = st.builds(ToolUse, texts, texts, texts, st.lists(texts, max_size=2).map(tuple))
@@ -105,7 +106,6 @@ scans = st.builds(
     st.lists(problems, max_size=2).map(tuple),
     st.lists(tools, max_size=2).map(tuple),
     st.lists(subjects, max_size=2).map(tuple),
-    counts,
     st.booleans(),
 )
 checks = st.builds(Check, verdicts, st.none() | scans)

@@ -9,32 +9,15 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from pytest_pixgates.core import decode, files
 from pytest_pixgates.core.errors import ToolError
 from pytest_pixgates.core.process import Completed
-from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity, State, ToolUse
+from pytest_pixgates.core.scan import Scan, Severity
 from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.infra import checkov, hcl, terraform, tflint
 from pytest_pixgates.infra.memo import Memo
-
-text = st.text(max_size=8)
-findings = st.builds(
-    Finding, text, text, text, st.integers(0), st.sampled_from(Severity), text, text, text, st.sampled_from(State), text
-)
-scans = st.builds(
-    Scan,
-    text,
-    text,
-    st.dictionaries(text, st.integers()),
-    st.lists(findings, max_size=3).map(tuple),
-    st.lists(st.builds(Problem, text, text, st.integers(0), text), max_size=3).map(tuple),
-    st.lists(st.builds(ToolUse, text, text, text, st.lists(text).map(tuple)), max_size=2).map(tuple),
-    st.lists(st.builds(Subject, text, text, text), max_size=2).map(tuple),
-    st.dictionaries(text, st.integers()),
-    st.booleans(),
-)
+from tests.unit.example_runs import scans
 
 
 @given(scans)

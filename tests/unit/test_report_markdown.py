@@ -37,12 +37,15 @@ def test_a_red_run_says_what_to_fix() -> None:
 
 
 def test_partial_missing_and_waived_are_shown() -> None:
-    waived = dataclasses.replace(FINDING, state=State.WAIVED, waiver="W-1")
-    example = run(record(scan(waived)), partial=("-k recall",), expected={"gates/test_x.py::test_y": "infra/y"})
+    waived = dataclasses.replace(FINDING, state=State.WAIVED, waiver="W-1", excuse="platform, until 2026-12-01")
+    off = dataclasses.replace(FINDING, state=State.OFF, excuse="data stays here by design")
+    example = run(record(scan(waived, off)), partial=("-k recall",), expected={"gates/test_x.py::test_y": "infra/y"})
     text = render(example)
     for title in ("## PARTIAL, not evidence\n\n- -k recall", "## Expected, but left no record", "## Waived"):
         assert title in text
-    assert "- W-1: iac/prod/main.tf:12" in text
+    assert "is not encrypted (W-1, platform, until 2026-12-01)" in text
+    assert "## Switched off by the policy" in text
+    assert "is not encrypted (data stays here by design)" in text
 
 
 def test_the_worst_gates_stand_first_and_say_why() -> None:
@@ -56,9 +59,11 @@ def test_the_worst_gates_stand_first_and_say_why() -> None:
 @pytest.mark.parametrize("count", [1, 7, 3000])
 def test_it_is_bounded_and_says_what_it_leaves_out(text: str, count: int) -> None:
     finding = dataclasses.replace(FINDING, message=text, rule=text, path=text, fix=text)
-    waived = dataclasses.replace(finding, state=State.WAIVED, waiver=text)
+    waived = dataclasses.replace(finding, state=State.WAIVED, waiver=text, excuse=text)
+    off = dataclasses.replace(finding, state=State.OFF, excuse=text)
     gates = [
-        record(scan(finding, waived), gate=f"infra/{number}{text}", node=f"{text}{number}") for number in range(count)
+        record(scan(finding, waived, off), gate=f"infra/{number}{text}", node=f"{text}{number}")
+        for number in range(count)
     ]
     expected = {f"lost{number}{text}": f"infra/lost{number}" for number in range(count)}
     example = run(*gates, expected=expected, partial=(text,) * count, environment=text, id=text)

@@ -95,9 +95,10 @@ def test_what_was_not_measured_is_an_error_with_its_reason(example: Run, words: 
 
 def test_cached_and_waived_are_counted() -> None:
     waived = dataclasses.replace(FINDING, state=State.WAIVED, waiver="W-1")
-    lines = shown(run(record(scan(waived, cached=True))))
+    off = dataclasses.replace(FINDING, state=State.OFF, excuse="by design")
+    lines = shown(run(record(scan(waived, off, off, cached=True))))
     assert lines[0].endswith("17 s, 1 cached")
-    assert "waived: 1 finding, listed in summary.md" in lines
+    assert "not blocking: 1 waived, 2 off, listed with reasons in summary.md" in lines
     assert lines[-1] == "pixgates: PASS (1 gate, 34 s)"
 
 
