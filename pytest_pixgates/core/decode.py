@@ -67,7 +67,7 @@ def _decode(kind: Any, data: object, key: str) -> object:
         return origin(_decode(arguments[0], item, f"{key}[{index}]") for index, item in enumerate(items))
     if origin is not None and issubclass(origin, Mapping):
         table = _expect(dict, data, key)
-        return {name: _decode(arguments[1], item, f"{key}.{name}") for name, item in table.items()}
+        return {name: _decode(arguments[1], item, f"{key}.{name}" if key else name) for name, item in table.items()}
     if dataclasses.is_dataclass(kind):
         return _decode_dataclass(kind, data, key)
     return _decode_scalar(kind, data, key)

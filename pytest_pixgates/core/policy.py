@@ -22,6 +22,11 @@ from pytest_pixgates.core.tools import TOOLS
 
 WAIVERS = "waivers.toml"
 LONGEST_WAIVER = datetime.timedelta(days=90)
+INLINE_SKIP = "inline-skip"
+"""The rule of a comment that tells a tool to look away; the resource of its findings is the rule skipped."""
+
+_WILDCARD = re.compile(r"[*?\[]")
+_EXAMPLE_PATH = "iac/prod/*.tf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """A finding tolerated for a while: exactly one rule, at a path (a glob), of a resource if given.
+    """A finding tolerated for a while: exactly one rule, at a path (see `matches`), of a resource if given.
 
     All of `owner`, `reason` and `expires` are required, and `expires` lies at most 90 days ahead.
     """
@@ -66,12 +71,18 @@ class Waiver:
         for name in ("id", "rule", "path", "owner", "reason"):
             if not getattr(self, name).strip():
                 raise ValueError(f"{name} is empty")
-        if re.search(r"[*?\[]", self.rule):
+        if _WILDCARD.search(self.rule):
             raise ValueError(f"too wide: rule {self.rule!r} must name one rule")
-        if not re.search(r"[^*?/.]", re.sub(r"\[[^\]]*\]?", "", self.path)):
-            raise ValueError(f"too wide: path {self.path!r} covers everything")
-        if self.expires > _today() + LONGEST_WAIVER:
-            raise ValueError(f"expires {self.expires} is more than {LONGEST_WAIVER.days} days ahead")
+        parts = self.path.split("/")
+        if not {"", ".", ".."}.isdisjoint(parts):
+            raise ValueError(f"path {self.path!r} must be written as findings show it: relative, and without . or ..")
+        if _WILDCARD.search(parts[0]):
+            raise ValueError(f"too wide: path {self.path!r} must begin with a name, such as {_EXAMPLE_PATH!r}")
+        if self.rule == INLINE_SKIP and not self.resource.strip():
+            raise ValueError(f"too wide: a waiver for {INLINE_SKIP} needs `resource`, the rule that is skipped there")
+        if self.expires > (latest := _today() + LONGEST_WAIVER):
+            days = LONGEST_WAIVER.days
+            raise ValueError(f"expires {self.expires} is more than {days} days ahead; the latest today is {latest}")
 
     @property
     def expired(self) -> bool:
@@ -79,9 +90,7 @@ class Waiver:
 
     def covers(self, finding: Finding) -> bool:
         return (
-            finding.rule == self.rule
-            and fnmatch.fnmatchcase(finding.path, self.path)
-            and self.resource in ("", finding.resource)
+            finding.rule == self.rule and matches(finding.path, self.path) and self.resource in ("", finding.resource)
         )
 
 
@@ -130,6 +139,22 @@ class Policy:
         return line_of(self.text, key)
 
 
+def matches(path: str, pattern: str) -> bool:
+    """Whether `pattern` names `path`, both with `/`: `*` stays within a part, `**` is any number of parts.
+
+    `fnmatch` alone would let `iac/*.tf` reach into every folder below.
+    """
+    return _matches(path.split("/"), pattern.split("/"))
+
+
+def _matches(parts: list[str], patterns: list[str]) -> bool:
+    if not patterns:
+        return not parts
+    if patterns[0] == "**":
+        return any(_matches(parts[begin:], patterns[1:]) for begin in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatchcase(parts[0], patterns[0]) and _matches(parts[1:], patterns[1:])
+
+
 def load(path: Path, *, environment: str = "", families: frozenset[str] | None = None) -> Policy:
     """Read the policy at `path` and the waivers beside it.
 
@@ -167,12 +192,26 @@ def _load_waivers(path: Path, families: frozenset[str] | None) -> dict[str, tupl
     try:
         _refuse_unknown(data, families)
         waivers = decode.decode(dict[str, tuple[Waiver, ...]], data)
-        ids = [waiver.id for each in waivers.values() for waiver in each]
-        for name in {name for name in ids if ids.count(name) > 1}:
-            raise decode.DecodeError("id", f"two waivers are called {name!r}")
+        _refuse_equal_ids(waivers)
     except decode.DecodeError as error:
-        raise _error(path, text, error) from None
+        raise _error(path, text, error, _waiver_at(data, error.key)) from None
     return waivers
+
+
+def _refuse_equal_ids(waivers: Mapping[str, tuple[Waiver, ...]]) -> None:
+    seen = set[str]()
+    for family, each in waivers.items():
+        for index, waiver in enumerate(each):
+            if waiver.id in seen:
+                raise decode.DecodeError(f"{family}[{index}].id", f"two waivers are called {waiver.id!r}")
+            seen.add(waiver.id)
+
+
+def _waiver_at(data: Mapping[str, Any], key: str) -> str:
+    """Names the waiver that `key` lies in, if that has an id, for the front of a message."""
+    found = re.match(r"(.+?)\[(\d+)\]", key)
+    waiver = data[found[1]][int(found[2])] if found else None
+    return f"waiver {waiver['id']}: " if isinstance(waiver, dict) and waiver.get("id") else ""
 
 
 def _refuse_unknown(
@@ -196,8 +235,8 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         raise PolicyError(f"{path}: not valid TOML: {error}") from None
 
 
-def _error(path: Path, text: str, error: decode.DecodeError) -> PolicyError:
-    return PolicyError(f"{path}:{line_of(text, error.key)}: {error}")
+def _error(path: Path, text: str, error: decode.DecodeError, what: str = "") -> PolicyError:
+    return PolicyError(f"{path}:{line_of(text, error.key)}: {what}{error}")
 
 
 _TABLE = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?")

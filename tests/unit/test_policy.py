@@ -11,6 +11,7 @@ import pytest
 from pytest_pixgates.core import policy
 from pytest_pixgates.core.errors import PolicyError
 from pytest_pixgates.core.scan import State
+from pytest_pixgates.infra.sources import INLINE_SKIP
 from tests.unit.example_runs import FINDING, POLICY
 
 TODAY = datetime.datetime.now(datetime.UTC).date()
@@ -146,14 +147,24 @@ def test_a_waiver_holds_through_its_last_day(tmp_path: Path, days: int, state: S
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (waiver(expires=TODAY + datetime.timedelta(days=92)), "more than 90 days ahead"),
+        (
+            waiver(expires=TODAY + datetime.timedelta(days=92)),
+            f"more than 90 days ahead; the latest today is {TODAY + datetime.timedelta(days=90)}",
+        ),
         (waiver(expires=None), "infra[0].expires: is required"),
         (waiver(owner=None), "infra[0].owner: is required"),
         (waiver(reason=" "), "reason is empty"),
         (waiver(rule="CKV_*"), "too wide: rule 'CKV_*' must name one rule"),
-        (waiver(path="*"), "too wide: path '*' covers everything"),
-        (waiver(path="**/*"), "covers everything"),
-        (waiver(path="./[!/]*"), "covers everything"),
+        (waiver(path="*"), "waiver W-1: infra[0]: too wide: path '*' must begin with a name, such as 'iac/prod/*.tf'"),
+        (waiver(path="*.tf"), "must begin with a name"),
+        (waiver(path="**"), "must begin with a name"),
+        (waiver(path="**/main.tf"), "must begin with a name"),
+        (waiver(path="[a-z]*/main.tf"), "must begin with a name"),
+        (waiver(path="ia?/main.tf"), "must begin with a name"),
+        (waiver(path="./iac/main.tf"), "without . or .."),
+        (waiver(path="iac/../*"), "without . or .."),
+        (waiver(path="/iac/*"), "relative"),
+        (waiver(rule="inline-skip"), "a waiver for inline-skip needs `resource`"),
         (waiver(forever="yes"), "infra[0].forever: unknown key"),
         (waiver(expires="tomorrow"), "infra[0].expires"),
         (waiver() + waiver(path="iac/dev/*.tf"), "two waivers are called 'W-1'"),
@@ -166,6 +177,62 @@ def test_a_waiver_that_is_too_wide_too_long_or_incomplete_is_refused(tmp_path: P
     assert message.startswith(f"{tmp_path}/gates/waivers.toml:")
     assert words in message
     assert policy.load(write(tmp_path, POLICY, waiver())).waivers
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern", "matched"),
+    [
+        ("iac/main.tf", "iac/main.tf", True),
+        ("iac/main.tf", "iac/*.tf", True),
+        ("iac/prod/main.tf", "iac/*.tf", False),
+        ("iac/prod/main.tf", "iac/*/*.tf", True),
+        ("iac/prod/main.tf", "iac*", False),
+        ("iac/prod/main.tf", "iac/**", True),
+        ("iac/prod/main.tf", "iac/**/main.tf", True),
+        ("iac/main.tf", "iac/**/main.tf", True),
+        ("iac/a/b/main.tf", "iac/**/*.tf", True),
+        ("iac/a/b/main.tf", "iac/a**", False),
+        ("iac/prod/main.tf", "iac/pro[d]/main.tf", True),
+        ("iac/prod/main.tf", "iac[!x]prod/main.tf", False),
+        ("iac/prod", "iac/prod/main.tf", False),
+        ("", "iac", False),
+    ],
+)
+def test_a_wildcard_stays_within_its_part_of_the_path(path: str, pattern: str, matched: bool) -> None:
+    assert policy.matches(path, pattern) is matched
+
+
+def test_a_waiver_does_not_reach_into_folders_below(tmp_path: Path) -> None:
+    read = policy.load(write(tmp_path, POLICY, waiver(path="iac/prod/*.tf")))
+    assert read.waive("infra", FINDING).state is State.WAIVED
+    below = dataclasses.replace(FINDING, path="iac/prod/modules/main.tf")
+    assert read.waive("infra", below).state is State.OPEN
+
+
+def test_a_waiver_for_an_inline_skip_names_the_rule_that_is_skipped(tmp_path: Path) -> None:
+    read = policy.load(write(tmp_path, POLICY, waiver(rule=INLINE_SKIP, resource="CKV_AWS_19")))
+    skip = dataclasses.replace(FINDING, rule=INLINE_SKIP, resource="CKV_AWS_19")
+    assert read.waive("infra", skip).state is State.WAIVED
+    assert read.waive("infra", dataclasses.replace(skip, resource="CKV_AWS_20")).state is State.OPEN
+    assert policy.INLINE_SKIP == INLINE_SKIP
+
+
+@pytest.mark.parametrize(
+    ("second", "line", "words"),
+    [
+        (waiver(id="W-2", path="*"), 9, "waiver W-2: infra[1]: too wide"),
+        (waiver(id="W-2", owner=None), 9, "waiver W-2: infra[1].owner: is required"),
+        (waiver(id="W-2", onwer="me"), 16, "waiver W-2: infra[1].onwer: unknown key; did you mean 'owner'?"),
+        (waiver(path="iac/dev/main.tf"), 10, "waiver W-1: infra[1].id: two waivers are called 'W-1'"),
+        (waiver(id=None), 9, "infra[1].id: is required"),
+    ],
+)
+def test_an_error_in_the_second_waiver_names_that_one_and_its_line(
+    tmp_path: Path, second: str, line: int, words: str
+) -> None:
+    first = waiver() + "\n"
+    message = refused(write(tmp_path, POLICY, first + second))
+    assert message.startswith(f"{tmp_path}/gates/waivers.toml:{line}: {words}")
 
 
 def test_the_digest_covers_everything_reviewed(tmp_path: Path) -> None:
