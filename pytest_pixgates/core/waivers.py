@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import pytest_pixgates
 from pytest_pixgates.core import files, policy
 from pytest_pixgates.core.policy import Policy, Waiver
 from pytest_pixgates.core.record import Check, Record
-from pytest_pixgates.core.scan import Finding, Scan, ToolUse
+from pytest_pixgates.core.scan import Finding, Scan, State, ToolUse
+from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.verdict import Outcome
+
+_WHY_NOT = {
+    State.OPEN: "is not put to waivers by its family",
+    State.OFF: "is switched off by the policy",
+    State.MINOR: "does not block without it",
+}
 
 
 def judge(reviewed: Policy, ran: Mapping[str, Sequence[Record]], partial: bool) -> Iterator[Record]:  # noqa: FBT001
@@ -22,38 +31,73 @@ def judge(reviewed: Policy, ran: Mapping[str, Sequence[Record]], partial: bool) 
         waivers = reviewed.waivers.get(family, ())
         if not waivers:
             continue
-        used = {finding.waiver for each in records for finding in each.findings}
+        found = [finding for each in records for finding in each.findings]
         whole = not partial and all(each.outcome is not Outcome.ERROR for each in records)
-        yield _record(reviewed, family, waivers, used if whole else {waiver.id for waiver in waivers})
+        yield _record(reviewed, family, waivers, found if whole else None)
 
 
-def _record(reviewed: Policy, family: str, waivers: tuple[Waiver, ...], used: set[str]) -> Record:
+def _record(reviewed: Policy, family: str, waivers: tuple[Waiver, ...], found: list[Finding] | None) -> Record:
     path = reviewed.folder / policy.WAIVERS
-    name = path.relative_to(reviewed.root).as_posix()
-    text, digest = path.read_text(encoding="utf-8"), files.sha256(path)
+    subject = Subject.of(path, reviewed.root)
+    text = path.read_text(encoding="utf-8")
     findings = []
     for index, waiver in enumerate(waivers):
-        problem = _problem(waiver, used)
-        if problem:
+        if problem := _problem(waiver, found):
             rule, message, fix = problem
             line = policy.line_of(text, f"{family}[{index}]")
-            findings.append(Finding(rule, message, name, line, resource=waiver.id, fix=fix))
+            findings.append(Finding(rule, message, subject.name, line, resource=waiver.id, fix=fix))
     scan = Scan(
         "waivers",
-        f"{name} [{family}]",
+        f"{subject.name} [{family}]",
         scanned={"waivers": len(waivers)},
         findings=tuple(findings),
-        tools=(ToolUse("pixgates", pytest_pixgates.__version__, digest),),
+        tools=(ToolUse("pixgates", pytest_pixgates.__version__, _own_sha256()),),
+        subjects=(subject,),
     )
     verdict = scan.verdict
-    gate, node = f"{family}/waivers", f"{name}::{family}"
+    gate, node = f"{family}/waivers", f"{subject.name}::{family}"
     return Record(gate, family, node, verdict.outcome, verdict.reason, (Check(verdict, scan),), started=time.time())
 
 
-def _problem(waiver: Waiver, used: set[str]) -> tuple[str, str, str] | None:
+def _own_sha256() -> str:
+    return files.tree_sha256(Path(pytest_pixgates.__file__).parent)
+
+
+def _problem(waiver: Waiver, found: list[Finding] | None) -> tuple[str, str, str] | None:
+    """Rule, message and fix; `found` is None if it can't be told what was used."""
     if waiver.expired:
         message = f"waiver {waiver.id} of {waiver.owner} expired on {waiver.expires}"
         return "waiver-expired", message, "mend the finding, or have the waiver reviewed again"
-    if waiver.id not in used:
-        return "waiver-unused", f"waiver {waiver.id} excuses nothing", "remove it"
-    return None
+    if found is None or any(finding.waiver == waiver.id for finding in found):
+        return None
+    message = f"waiver {waiver.id} excuses nothing"
+    if hint := _nearest(waiver, found):
+        return "waiver-unused", f"{message}; nearest: {hint}", "correct it, or remove it"
+    return "waiver-unused", message, "remove it"
+
+
+def _nearest(waiver: Waiver, found: list[Finding]) -> str:
+    """The finding that the waiver may have meant, and why it does not excuse that; "" if none is near."""
+    given = 2 + bool(waiver.resource)
+    near = [(finding, differing) for finding in found if len(differing := _differing(waiver, finding)) < given]
+    if not near:
+        return ""
+    finding, differing = min(near, key=lambda each: (len(each[1]), -_likeness(waiver, each[0]), each[0].where))
+    what = f"{finding.rule} at {finding.where}" + (f" ({finding.resource})" if finding.resource else "")
+    if differing:
+        return f"{what} differs in {' and '.join(differing)}"
+    return f"{what} {_WHY_NOT.get(finding.state) or f'is excused by {finding.waiver} already'}"
+
+
+def _differing(waiver: Waiver, finding: Finding) -> list[str]:
+    matching = {
+        "rule": finding.rule == waiver.rule,
+        "path": policy.matches(finding.path, waiver.path),
+        "resource": waiver.resource in ("", finding.resource),
+    }
+    return [name for name, matches in matching.items() if not matches]
+
+
+def _likeness(waiver: Waiver, finding: Finding) -> float:
+    wanted, there = ((each.rule, each.path, each.resource) for each in (waiver, finding))
+    return difflib.SequenceMatcher(None, " ".join(wanted), " ".join(there)).ratio()

@@ -143,6 +143,26 @@ def test_an_expired_waiver_and_an_unused_one_are_findings(repository: Repository
     assert repository.run("-k", "settled and not limit").ret == 0
 
 
+WAIVED_GATE = """
+    finding = ledger.context.policy.waive("ledger", Finding("R1", "odd", "ledger.json", 1))
+    about = {"tools": (ToolUse("books", "1.0", "ab"),), "subjects": (ledger.context.subject("ledger.json"),)}
+    assert Scan("books", "ledger.json", scanned={"rows": 1}, findings=(finding,), **about)
+"""
+
+
+def test_a_waived_finding_is_green_and_so_is_the_verdict_until_the_waiver_goes(repository: Repository) -> None:
+    soon = __import__("datetime").date.today() + __import__("datetime").timedelta(days=5)
+    waiver = f'id = "W1"\nrule = "R1"\npath = "ledger.json"\nowner = "o"\nreason = "r"\nexpires = {soon}\n'
+    repository.gate(WAIVED_GATE, head="from pytest_pixgates import Finding, Scan, ToolUse")
+    written = repository.write("gates/waivers.toml", f"[[ledger]]\n{waiver}")
+    assert repository.run().ret == 0
+    assert repository.outcomes()["ledger/waivers"] == "PASS"
+    assert repository.verdict() == 0
+    written.unlink()
+    assert repository.verdict() == 1
+    assert repository.run().ret == 1
+
+
 @pytest.mark.parametrize(("variables", "colored"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_colors_are_for_terminals_and_heed_no_color(
     repository: Repository, variables: dict[str, str], colored: bool
