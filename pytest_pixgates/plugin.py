@@ -7,6 +7,7 @@ find out that it isn't needed.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pytest_pixgates.session import GateSession
 
 _session: pytest.StashKey[GateSession] = pytest.StashKey()
+# Sections of the policy, and a fixture of pytest, that a family of that name would hide.
+_TAKEN = ("pixgates", "environments", "tools", "request")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,7 +66,8 @@ def pytest_configure(config: pytest.Config) -> None:
     except PolicyError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_session] = session
-    config.pluginmanager.register(session, "pixgates-session")
+    if config.pluginmanager.register(session, "pixgates-session") is None:
+        raise pytest.UsageError("pixgates-session is blocked: gates don't run unguarded; use -p no:pixgates")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -82,16 +86,32 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 
 
 def _register_families(config: pytest.Config) -> dict[str, Family]:
-    found = [family for batch in config.hook.pytest_pixgates_families() for family in batch]
-    families = {family.name: family for family in found}
-    if len(families) < len(found):
-        raise pytest.UsageError(f"two families of gates share a name: {sorted(family.name for family in found)}")
+    families: dict[str, Family] = {}
+    for family in _families(config):
+        if family.name in families:
+            raise pytest.UsageError(f"two families of gates are called {family.name}; rename one")
+        families[family.name] = family
     for family in families.values():
         config.addinivalue_line("markers", f"{family.name}: {family.summary}")
         for marker, help_text in family.markers.items():
             config.addinivalue_line("markers", f"{marker}: {help_text}")
     config.pluginmanager.register(fixtures.fixtures_of(families, _provide), "pixgates-fixtures")
     return families
+
+
+def _families(config: pytest.Config) -> Iterator[Family]:
+    """What the hook returns. Raises UsageError that says who returned what else."""
+    from pytest_pixgates.core.family import Family
+
+    for found in config.hook.pytest_pixgates_families():
+        for family in found if isinstance(found, list | tuple) else (found,):
+            if not isinstance(family, Family):
+                raise pytest.UsageError(f"pytest_pixgates_families returned {family!r}, which is no list of Family")
+            name, summary = getattr(family, "name", None), getattr(family, "summary", None)
+            if not (isinstance(name, str) and name.isidentifier() and name not in _TAKEN and isinstance(summary, str)):
+                what = f"name = {name!r}, summary = {summary!r}"
+                raise pytest.UsageError(f"{type(family).__qualname__}: {what}: give a free identifier and a text")
+            yield family
 
 
 def _provide(family: Family, item: pytest.Item) -> object:
@@ -106,24 +126,28 @@ def _provide(family: Family, item: pytest.Item) -> object:
 
 def _setting(config: pytest.Config, name: str) -> str:
     """The option, or else the ini key, called `name`."""
+    return _option(config, name) or str(config.getini(f"pixgates_{name}"))
+
+
+def _option(config: pytest.Config, name: str) -> str:
     option = f"--pixgates-{name.replace('_', '-')}"
     given = config.getoption(option)
     if given is not None and not str(given).strip():
         raise pytest.UsageError(f"{option} is empty; leave it out or give it a value")
-    return str(given or config.getini(f"pixgates_{name}"))
+    return str(given or "")
 
 
 def _report_dir(config: pytest.Config) -> Path:
     """Where the option says (from here), else the variable (from here too, as for `pixgates verdict`), else the ini."""
     here = config.invocation_params.dir
-    if named := config.getoption("--pixgates-report-dir") or environ.report_dir():
-        return here / str(named)
+    if named := _option(config, "report_dir") or environ.report_dir():
+        return here / named
     return config.rootpath / (str(config.getini("pixgates_report_dir")) or environ.REPORTS)
 
 
 def _policy_path(config: pytest.Config) -> Path | None:
-    if option := config.getoption("--pixgates-config"):
-        return (config.invocation_params.dir / str(option)).absolute()
+    if option := _option(config, "config"):
+        return (config.invocation_params.dir / option).absolute()
     if named := config.getini("pixgates_config"):
         return config.rootpath / str(named)
     default = config.rootpath / environ.POLICY

@@ -26,6 +26,7 @@ import pytest
 import pytest_pixgates
 from pytest_pixgates import fixtures, items, recorder, scope
 from pytest_pixgates.core import decode, environ, process, record, waivers
+from pytest_pixgates.core.errors import PolicyError
 from pytest_pixgates.core.family import Context, Family, Gate
 from pytest_pixgates.core.policy import Policy
 from pytest_pixgates.core.record import Record, Run
@@ -57,7 +58,7 @@ class GateSession:
 
     def __init__(self, config: pytest.Config, policy: Policy, families: dict[str, Family], folder: Path) -> None:
         self.config, self.policy, self.families, self.folder = config, policy, families, folder
-        self.settings = {name: policy.settings(name, family.settings()) for name, family in families.items()}
+        self.settings = {name: policy.settings(name, _settings_type(family)) for name, family in families.items()}
         self.workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
         self.census = Census()
         self.run: Run | None = None
@@ -126,7 +127,10 @@ class GateSession:
     def _declared(self) -> Iterable[tuple[Family, Iterable[Gate]]]:
         for name, family in self.families.items():
             if name in self.policy.sections:
-                yield family, family.gates(self.settings[name], self.policy.root)
+                try:
+                    yield family, tuple(family.gates(self.settings[name], self.policy.root))
+                except Exception as error:
+                    raise pytest.UsageError(f"{type(family).__qualname__}.gates() failed: {error!r}") from error
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         path = self.config.rootpath / report.nodeid.partition("::")[0]
@@ -280,21 +284,23 @@ class GateSession:
         self._records[report.nodeid] = max(arrived, known, key=lambda each: each.outcome.rank)
         self.census.expected.setdefault(report.nodeid, arrived.gate)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    # The innermost wrapper: after other plugins had their say on the exit code, before the terminal's summary.
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        result = yield
         if self.workerinput:
             output: dict[str, str] = self.config.workeroutput  # type: ignore[attr-defined]  # set by pytest-xdist
             output[_WORKER] = json.dumps(decode.encode(self.census))
-            return
-        if self.run is not None:
+        elif self.run is not None:
             self._close(self.run, int(session.exitstatus))
             # A developer's `-k` that leaves no gate at all is for pytest to judge; it is PARTIAL, so no evidence.
             judged = self.census.expected or not self.census.partial
             listed = scope.lists_only(self.config)
             if judged and not listed and not self.run.outcome and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self._scratch is not None:
+        if self._scratch is not None and not self.workerinput:
             shutil.rmtree(self._scratch, ignore_errors=True)
+        return result
 
     def _open(self) -> None:
         """Put a run that is "running" where the last run's records were. Raises UsageError if that can't be done."""
@@ -352,7 +358,21 @@ class GateSession:
             expected={each.node: each.gate for each in found},
             records=tuple(sorted(found, key=lambda each: each.gate)),
         )
+        self._refuse_another_run(run)
         self._save(closed)
+
+    def _refuse_another_run(self, run: Run) -> None:
+        """Leave the records of a run alone that started here meanwhile. Raises UsageError."""
+        try:
+            found = record.load(self.folder / record.FILE_NAME)
+            same = (found.id, found.started) == (run.id, run.started)
+        except record.RecordError:
+            same = False
+        if not same:
+            raise pytest.UsageError(
+                f"{self.folder}: another run put its records here, so those of this run are lost\n"
+                "  fix: give runs at the same time a --pixgates-report-dir each"
+            )
 
     def _by_family(self) -> dict[str, list[Record]]:
         families: dict[str, list[Record]] = {name: [] for name in self.run.families} if self.run else {}
@@ -414,6 +434,13 @@ class _LateSink:
     def replace(self, checks: Any, combined: object) -> None:
         if _recorder in self._item.stash:
             self._item.stash[_recorder].replace(checks, combined)
+
+
+def _settings_type(family: Family) -> type:
+    kind = family.settings()
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        raise PolicyError(f"{type(family).__qualname__}.settings() gave {kind!r}", remedy="return a frozen dataclass")
+    return kind
 
 
 def _test_name(item: pytest.Item) -> str:
