@@ -50,10 +50,14 @@ def encode(value: object) -> Any:
 
 def unknown_key(key: str, valid: typing.Iterable[str], where: str = "") -> DecodeError:
     """The error for `key`, naming the nearest of `valid`."""
+    return DecodeError(f"{where}.{key}" if where else key, f"unknown key; {hint(key, valid)}")
+
+
+def hint(name: str, valid: typing.Iterable[str]) -> str:
+    """What to write instead of `name`: the nearest of `valid`, or all of them."""
     names = sorted(valid)
-    nearest = difflib.get_close_matches(key, names, n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"valid: {', '.join(names) or 'none'}"
-    return DecodeError(f"{where}.{key}" if where else key, f"unknown key; {hint}")
+    nearest = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {nearest[0]!r}?" if nearest else f"valid: {', '.join(names) or 'none'}"
 
 
 def _decode(kind: Any, data: object, key: str) -> object:

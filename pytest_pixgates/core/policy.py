@@ -178,6 +178,7 @@ def load(path: Path, *, environment: str = "", families: frozenset[str] | None =
             waivers=_load_waivers(path.parent / WAIVERS, families),
             environment=environment,
         )
+        _refuse_unjudged(policy)
         if environment and environment not in policy.environments:
             raise decode.unknown_key(environment, policy.environments, "environments")
     except decode.DecodeError as error:
@@ -221,6 +222,17 @@ def _refuse_unknown(
     for name in names:
         if valid is not None and name not in valid:
             raise decode.unknown_key(name, {*valid, *beside}, where)
+
+
+def _refuse_unjudged(policy: Policy) -> None:
+    """Raise DecodeError for an environment that requires a family without a section: no gate could ever meet that."""
+    for name, environment in policy.environments.items():
+        for index, required in enumerate(environment.requires):
+            family = required.partition("/")[0]
+            if family not in policy.sections:
+                problem = f"{required!r}: no family {family!r} has a section here"
+                key = f"environments.{name}.requires[{index}]"
+                raise decode.DecodeError(key, f"{problem}; {decode.hint(family, policy.sections)}")
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:

@@ -119,6 +119,29 @@ def test_an_unknown_environment_names_the_nearest(tmp_path: Path) -> None:
     assert policy.load(path, environment="prod")
 
 
+@pytest.mark.parametrize("families", [None, frozenset({"infra", "latency"})], ids=["no plugins", "plugins"])
+@pytest.mark.parametrize(
+    ("required", "words"),
+    [
+        (
+            "'infar'",
+            "environments.prod.requires[0]: 'infar': no family 'infar' has a section here; did you mean 'infra'?",
+        ),
+        ("'infra', 'infar/checkov[iac]'", "environments.prod.requires[1]: 'infar/checkov[iac]': no family 'infar'"),
+        ("'latency'", "no family 'latency' has a section here; valid: infra"),
+        ("''", "valid: infra"),
+    ],
+)
+def test_an_environment_requires_only_families_that_are_judged(
+    tmp_path: Path, required: str, words: str, families: frozenset[str] | None
+) -> None:
+    text = "[environments.prod]\nrequires = [{}]\n[infra]\n"
+    assert policy.load(write(tmp_path, text.format("'infra', 'infra/checkov[iac]'")), families=families)
+    message = refused(write(tmp_path, text.format(required)), families)
+    assert message.startswith(f"{tmp_path}/gates/gates.toml:2: ")
+    assert words in message
+
+
 def test_a_reader_without_plugins_takes_any_family(tmp_path: Path) -> None:
     path = write(tmp_path, "[ledger]\nx = 1\n", waiver("ledger"))
     assert list(policy.load(path).sections) == list(policy.load(path).waivers) == ["ledger"]
