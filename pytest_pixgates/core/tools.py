@@ -6,13 +6,15 @@ there is an error, never a silent step to the next place.
 
 from __future__ import annotations
 
+import base64
+import csv
 import json
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -52,22 +54,13 @@ class Tool:
     """A tool that was found. `path` is the program itself, behind any link or version manager.
 
     `sha256` is the digest of that program; for a Python script it is the digest of the `RECORD` of its
-    distribution, which lists the digests of all its files.
+    distribution, which lists the digests of all its files, the script among them.
     """
 
     name: str
     path: Path
     version: str
     sha256: str
-
-    def to_json(self) -> dict[str, str]:
-        """As plain strings."""
-        return {**asdict(self), "path": str(self.path)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, str]) -> Tool:
-        """The inverse of `to_json`."""
-        return cls(data["name"], Path(data["path"]), data["version"], data["sha256"])
 
 
 def _spec(
@@ -94,8 +87,8 @@ JUDGES: tuple[ToolSpec, ...] = (TERRAFORM, TFLINT, CHECKOV, KUBECTL)
 def find(spec: ToolSpec, *, configured: Path | str | None = None) -> Tool:
     """The tool to run: the configured path, else its variable, the tool directory, and `PATH`, in that order.
 
-    Raises ToolMissing when there is none, or when a path was named that can't be run, and
-    ToolVersionUnsupported for a version outside of the range.
+    Raises ToolMissing when there is none, or when a path was named that can't be run, ToolVersionUnsupported for a
+    version outside of the range, and ToolError for a Python script that its distribution does not vouch for.
     """
     path = real_program(_located(spec, configured), spec.executable)
     record = _distribution_record(spec, path) if spec.distribution else None
@@ -162,14 +155,35 @@ _PYTHON_LINE = re.compile(
 
 
 def _distribution_record(spec: ToolSpec, script: Path) -> Path | None:
-    """The `RECORD` of the distribution that the Python script belongs to; None for anything else."""
+    """The `RECORD` of the distribution that the Python script belongs to; None for anything else.
+
+    Raises ToolError unless the record lists just this script: else its digest would not cover what runs.
+    """
     match = _PYTHON_LINE.search(script_head(script))
     if match is None:
         return None
     python = _interpreter(match["python"])
     pattern = f"lib/python3*/site-packages/{spec.distribution}-*.dist-info/RECORD"
     records = list(python.parent.parent.glob(pattern))
-    return records[0] if len(records) == 1 else _record_by_interpreter(spec, python)
+    record = records[0] if len(records) == 1 else _record_by_interpreter(spec, python)
+    if record is None:
+        raise ToolError(f"{script} belongs to no installed {spec.distribution} that {python} has", remedy=spec.install)
+    if listed_hash(script) not in (listed := _listed_hashes(record, script)):
+        why = "lists it with another digest" if listed else "does not list it"
+        raise ToolError(f"{script} is not known by its distribution: {record} {why}", remedy=spec.install)
+    return record
+
+
+def listed_hash(path: Path) -> str:
+    """The digest of a file as a `RECORD` writes it."""
+    return f"sha256={base64.urlsafe_b64encode(bytes.fromhex(sha256(path))).decode().rstrip('=')}"
+
+
+def _listed_hashes(record: Path, script: Path) -> list[str]:
+    site = record.parent.parent
+    with record.open(encoding="utf-8", errors="replace", newline="") as file:
+        rows = [row for row in csv.reader(file) if len(row) > 1 and row[0].endswith(script.name)]
+    return [row[1] for row in rows if (site / row[0]).resolve() == script]
 
 
 def _interpreter(named: str) -> Path:

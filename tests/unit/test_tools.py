@@ -23,6 +23,7 @@ from pytest_pixgates.core.tools import (
     TOOLS,
     Tool,
     find,
+    listed_hash,
     spec_named,
     tool_directory,
 )
@@ -243,8 +244,15 @@ def checkov_environment(home: Path, version: str = "3.3.30") -> tuple[Path, Path
     python.symlink_to(sys.executable)
     record = home / f"lib/python3.11/site-packages/checkov-{version}.dist-info/RECORD"
     record.parent.mkdir(parents=True)
-    record.write_text("checkov/main.py,sha256=abc,1\n")
-    return script(home / "bin/checkov", f"#!{python}\n{CHECKOV_BODY}"), record
+    checkov = script(home / "bin/checkov", f"#!{python}\n{CHECKOV_BODY}")
+    listing(record, checkov)
+    return checkov, record
+
+
+def listing(record: Path, checkov: Path, main: str = "abc") -> None:
+    """Write the RECORD that pip would."""
+    row = f"{os.path.relpath(checkov, record.parent.parent)},{listed_hash(checkov)},{checkov.stat().st_size}"
+    record.write_text(f"checkov/main.py,sha256={main},1\n../../../bin/not-checkov,sha256=abc,1\n{row}\n")
 
 
 def test_a_python_tool_is_its_distribution_and_is_not_run_for_its_version(machine):
@@ -255,8 +263,35 @@ def test_a_python_tool_is_its_distribution_and_is_not_run_for_its_version(machin
 def test_another_content_of_the_distribution_is_another_identity(machine):
     checkov, record = checkov_environment(machine / "venv")
     before = find(CHECKOV, configured=checkov)
-    record.write_text("checkov/main.py,sha256=changed,1\n")
+    listing(record, checkov, main="changed")
     assert find(CHECKOV, configured=checkov).sha256 != before.sha256
+
+
+def test_a_launcher_that_was_edited_after_its_installation_is_an_error(machine):
+    checkov, record = checkov_environment(machine / "venv")
+    assert find(CHECKOV, configured=checkov)
+    script(checkov, checkov.read_text() + "print('[]')\n")
+    with pytest.raises(ToolError, match=rf"{record} lists it with another digest") as caught:
+        find(CHECKOV, configured=checkov)
+    assert caught.value.remedy == "pixgates tools install checkov"
+
+
+def test_a_launcher_that_its_distribution_does_not_list_is_an_error(machine):
+    """Such as a script of one's own that uses the interpreter of checkov's environment."""
+    checkov, record = checkov_environment(machine / "venv")
+    own = script(machine / "venv/bin/own-checkov", checkov.read_text())
+    with pytest.raises(ToolError, match=rf"{own} is not known by its distribution: {record} does not list it"):
+        find(CHECKOV, configured=own)
+    twin = script(machine / "elsewhere/checkov", checkov.read_text())
+    with pytest.raises(ToolError, match="does not list it"):
+        find(CHECKOV, configured=twin)
+
+
+def test_a_python_script_without_its_distribution_is_an_error(machine):
+    checkov, record = checkov_environment(machine / "venv")
+    record.unlink()
+    with pytest.raises(ToolError, match="belongs to no installed checkov"):
+        find(CHECKOV, configured=checkov)
 
 
 def test_a_link_of_pipx_or_uv_leads_to_the_environment(machine):
@@ -269,6 +304,7 @@ def test_the_launcher_form_for_long_paths_is_understood(machine):
     checkov, record = checkov_environment(machine / "a path with spaces")
     python = checkov.with_name("python")
     script(checkov, f"#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n{CHECKOV_BODY}")
+    listing(record, checkov)
     assert find(CHECKOV, configured=checkov).sha256 == digest(record)
 
 
@@ -277,13 +313,15 @@ def test_an_interpreter_outside_of_an_environment_is_asked_for_the_distribution(
     _, record = checkov_environment(machine / "venv")
     site = record.parent.parent
     (record.parent / "METADATA").write_text("Metadata-Version: 2.1\nName: checkov\nVersion: 3.3.30\n")
-    record.write_text("checkov-3.3.30.dist-info/RECORD,,\n")
     python = script(
         machine / "usr/bin/python3",
         f'#!/bin/sh\nexec "{sys.executable}" -c '
         f'"import sys; sys.path.insert(0, \'{site}\'); exec(sys.argv.pop(1))" "$3" "$4"\n',
     )
     checkov = script(machine / "usr/bin/checkov", f"#!{python}\n{CHECKOV_BODY}")
+    listing(record, checkov)
+    with record.open("a") as file:
+        file.write("checkov-3.3.30.dist-info/RECORD,,\n")
     assert find(CHECKOV, configured=checkov) == Tool("checkov", checkov, "3.3.30", digest(record))
 
 
@@ -408,11 +446,6 @@ def test_a_known_tool_is_found_at_once(machine):
         return time.perf_counter() - started
 
     assert min(seconds() for _ in range(5)) < 0.1
-
-
-def test_a_tool_survives_json(machine):
-    tool = Tool("tflint", machine / "tflint", "0.64.0", "ab" * 32)
-    assert Tool.from_json(json.loads(json.dumps(tool.to_json()))) == tool
 
 
 def test_an_unknown_tool_names_the_known_ones():
