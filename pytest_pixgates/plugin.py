@@ -66,8 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
     except PolicyError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_session] = session
-    if config.pluginmanager.register(session, "pixgates-session") is None:
-        raise pytest.UsageError("pixgates-session is blocked: gates don't run unguarded; use -p no:pixgates")
+    for plugin, name in ((session, "pixgates-session"), (session.collection, "pixgates-collection")):
+        if config.pluginmanager.register(plugin, name) is None:
+            raise pytest.UsageError(f"{name} is blocked, and gates don't run unguarded: use -p no:pixgates")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from typing import Any
 import pytest
 
 import pytest_pixgates
-from pytest_pixgates import fixtures, items, recorder, scope
+from pytest_pixgates import items, recorder, scope
+from pytest_pixgates.census import RECORDER, Census, Collection
 from pytest_pixgates.core import decode, environ, process, record, waivers
 from pytest_pixgates.core.errors import PolicyError
 from pytest_pixgates.core.family import Context, Family, Gate
@@ -32,25 +33,8 @@ from pytest_pixgates.core.policy import Policy
 from pytest_pixgates.core.record import Record, Run
 from pytest_pixgates.core.verdict import Outcome
 
-_recorder = pytest.StashKey[recorder.ItemRecorder]()
 _WORKER = "pixgates"
 _UNREMARKABLE = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-
-
-@dataclasses.dataclass
-class Census:
-    """What a process collected: each gate's node with its id, what narrowed it, and what is wrong with it."""
-
-    expected: dict[str, str] = dataclasses.field(default_factory=dict)
-    families: dict[str, str] = dataclasses.field(default_factory=dict)
-    partial: list[str] = dataclasses.field(default_factory=list)
-    problems: list[str] = dataclasses.field(default_factory=list)
-
-    def merge(self, other: Census) -> None:
-        self.expected.update(other.expected)
-        self.families.update(other.families)
-        self.partial += [reason for reason in other.partial if reason not in self.partial]
-        self.problems += [problem for problem in other.problems if problem not in self.problems]
 
 
 class GateSession:
@@ -60,25 +44,22 @@ class GateSession:
         self.config, self.policy, self.families, self.folder = config, policy, families, folder
         self.settings = {name: policy.settings(name, _settings_type(family)) for name, family in families.items()}
         self.workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
-        self.census = Census()
+        self.collection = Collection(config, policy, frozenset(families), self._declares)
+        self.census = self.collection.census
         self.run: Run | None = None
         self._records: dict[str, Record] = {}
         self._seen_nodes: set[str] = set()
-        self._candidates: dict[str, frozenset[str]] = {}
         self._provided: dict[str, object] = {}
         self._files_collected: set[Path] = set()
         self._tests_collected: set[tuple[Path, str]] = set()
         self._scratch = Path(self.workerinput[_WORKER]) if self.workerinput else None
-        selected = scope.families_in_scope(config.getoption("markexpr", "") or "", families)
-        self.scope = frozenset(families) if selected is None else selected
-        self._reach = scope.reach(config, policy.folder)
 
     # What families and their tests get
 
     def provide(self, family: Family, item: pytest.Item) -> object:
         """What a test of `family` receives; the asking test is a gate from now on, if it wasn't one already."""
-        if _recorder not in item.stash:
-            self._claim(item, frozenset({family.name}))
+        if RECORDER not in item.stash:
+            self.collection.claim(item, frozenset({family.name}))
         if family.name not in self._provided:
             self._provided[family.name] = family.fixture(self._context(family))
         return self._provided[family.name]
@@ -124,7 +105,10 @@ class GateSession:
         file.declared, file.provide, file.line_of = self._declared, self.provide, self.policy.line
         return file
 
-    def _declared(self) -> Iterable[tuple[Family, Iterable[Gate]]]:
+    def _declares(self) -> bool:
+        return any(gates for _, gates in self._declared())
+
+    def _declared(self) -> Iterator[tuple[Family, tuple[Gate, ...]]]:
         for name, family in self.families.items():
             if name in self.policy.sections:
                 try:
@@ -132,90 +116,12 @@ class GateSession:
                 except Exception as error:
                     raise pytest.UsageError(f"{type(family).__qualname__}.gates() failed: {error!r}") from error
 
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        path = self.config.rootpath / report.nodeid.partition("::")[0]
-        if not path.is_relative_to(self.policy.folder):
-            return
-        self._files_collected.add(path)
-        if not report.passed:
-            how = "was skipped as a whole" if report.skipped else "could not be collected"
-            self.census.problems.append(f"{report.nodeid} {how}, so its gates did not run")
-
-    def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Note every gate, and every test among the gates that is none, before anything can deselect it."""
-        marked = self._families_of(item)
-        self._tests_collected.add((item.path, _test_name(item)))
-        if item.nodeid in self._candidates:
-            self.census.problems.append(f"{item.nodeid} was collected twice, so one hides the other")
-        if marked:
-            self._candidates[item.nodeid] = marked
-        elif item.path.is_relative_to(self.policy.folder):
-            self.census.problems.append(f"{item.nodeid} is among the gates, but asks for no family's fixture")
-        if len(marked) > 1:
-            self.census.problems.append(f"{item.nodeid} is a gate of {len(marked)} families; write one for each")
-
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Note the gates that are left, and say why the others are gone."""
-        for item in session.items:
-            if marked := self._families_of(item):
-                self._claim(item, marked)
-        self._find_narrowing()
-        if not self.workerinput and (self.census.expected or self._reach != "none"):
+        self.collection.finish(session.items)
+        if not self.workerinput and (self.census.expected or self.collection.reach != "none"):
             self._open()
             if self.run is not None:
                 self._save(dataclasses.replace(self.run, expected=dict(self.census.expected)))
-
-    def _families_of(self, item: pytest.Item) -> frozenset[str]:
-        """The families that `item` is a gate of: by the policy, or by asking for their fixture."""
-        if isinstance(item, items.DeclaredGate):
-            return frozenset({item.parent.family.name})
-        return frozenset(fixtures.families_of(item))
-
-    def _claim(self, item: pytest.Item, families: frozenset[str]) -> None:
-        family = sorted(families & self.scope or families)[0]
-        gate = _gate_id(item, family)
-        twin = next((node for node, known in self.census.expected.items() if known == gate), item.nodeid)
-        if twin != item.nodeid:
-            self.census.problems.append(f"two gates are called {gate}: {twin} and {item.nodeid}; rename one")
-        self.census.expected[item.nodeid] = gate
-        self.census.families[item.nodeid] = family
-        item.stash[_recorder] = recorder.ItemRecorder(gate, family, item.nodeid)
-
-    def _find_narrowing(self) -> None:
-        expression = self.config.getoption("markexpr", "") or ""
-        reasons = scope.narrowing_options(self.config)
-        if scope.families_in_scope(expression, self.families) is None:
-            reasons.append(f"-m {expression!r} selects otherwise than by family")
-        if self._reach != "all":
-            reasons.append(f"the arguments leave out gates of {self.policy.folder.name}/")
-        else:
-            written = scope.python_gates(self.config, self.policy.folder, self.families)
-            gone = {path for path in written if path not in self._files_collected}
-            for path in sorted(written.keys() - gone):
-                self.census.problems += self._unseen(path, written[path])
-            reasons += [f"{path.name} was not collected" for path in sorted({*gone, *self._policy_if_uncollected()})]
-        deselected = [
-            node
-            for node, marked in self._candidates.items()
-            if marked & self.scope and node not in self.census.expected
-        ]
-        if deselected:
-            reasons.append(f"{len(deselected)} gate(s) were deselected, first {deselected[0]}")
-        self.census.partial += reasons
-
-    def _unseen(self, path: Path, tests: list[str]) -> Iterator[str]:
-        """What was written as a gate in `path` and did not become one."""
-        if not any(known == path for known, _ in self._tests_collected):
-            yield f"{path.name} holds no test"
-        for name in dict.fromkeys(tests):
-            if tests.count(name) > 1:
-                yield f"{path.name} defines {name} {tests.count(name)} times, so only the last one counts"
-            elif (path, name) not in self._tests_collected:
-                yield f"{path.name}: {name} asks for a family's fixture, but was not collected as a test"
-
-    def _policy_if_uncollected(self) -> set[Path]:
-        declares = any(True for _, gates in self._declared() for _ in gates)
-        return {self.policy.path} - self._files_collected if declares else set()
 
     # Running
 
@@ -231,8 +137,8 @@ class GateSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        if _recorder in item.stash:
-            item.stash[_recorder].begin()
+        if RECORDER in item.stash:
+            item.stash[RECORDER].begin()
 
     # Outermost, so that what skip, xfail and others make of a report comes before.
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -240,15 +146,15 @@ class GateSession:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if _recorder in item.stash and not scope.lists_only(self.config):
-            item.stash[_recorder].judge(report, call.excinfo.value if call.excinfo else None)
+        if RECORDER in item.stash and not scope.lists_only(self.config):
+            item.stash[RECORDER].judge(report, call.excinfo.value if call.excinfo else None)
         return report
 
     # Reporting
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        if not self.workerinput and self._reach != "none":
+        if not self.workerinput and self.collection.reach != "none":
             self._open()
 
     @pytest.hookimpl(optionalhook=True)
@@ -310,7 +216,7 @@ class GateSession:
             id=environ.run_id() or uuid.uuid4().hex,
             status="running",
             started=time.time(),
-            families=tuple(sorted(self.scope & self.policy.sections.keys())),
+            families=tuple(sorted(self.collection.scope & self.policy.sections.keys())),
             policy=_relative(self.policy.path, self.policy.root),
             policy_sha256=self.policy.sha256,
             environment=self.policy.environment,
@@ -388,13 +294,12 @@ class GateSession:
             problems.append(f"no worker said what it collected; {len(lost)} test(s) may have been gates")
         if not self.census.expected and not self.census.partial:
             problems.append(f"no gate was expected: {self.policy.path.name} declares none and no test uses one")
-        for family in sorted(self.scope & self.policy.sections.keys()):
+        for family in sorted(self.collection.scope & self.policy.sections.keys()):
             if self.census.expected and family not in self.census.families.values() and not self.census.partial:
                 problems.append(f"[{family}] is in the policy, but no gate of that family was found")
-        used = {family for marked in self._candidates.values() for family in marked}
         problems += [
             f"there are gates of {each}, but no [{each}] in the policy"
-            for each in sorted(used - self.policy.sections.keys())
+            for each in sorted(set(self.census.families.values()) - self.policy.sections.keys())
         ]
         for number, problem in enumerate(problems, start=1):
             node = f"{self.policy.folder.name}::run[{number}]"
@@ -406,7 +311,7 @@ class GateSession:
         return Record(gate, family, node, Outcome.ERROR, process.mask(reason), started=time.time())
 
     def pytest_report_header(self) -> str:
-        families = ", ".join(sorted(self.scope & self.policy.sections.keys())) or "none"
+        families = ", ".join(sorted(self.collection.scope & self.policy.sections.keys())) or "none"
         environment = f", environment: {self.policy.environment}" if self.policy.environment else ""
         return f"pixgates: {_relative(self.policy.path, self.policy.root)}, families: {families}{environment}"
 
@@ -428,12 +333,12 @@ class _LateSink:
         self._item = item
 
     def note(self, check: object) -> None:
-        if _recorder in self._item.stash:
-            self._item.stash[_recorder].note(check)
+        if RECORDER in self._item.stash:
+            self._item.stash[RECORDER].note(check)
 
     def replace(self, checks: Any, combined: object) -> None:
-        if _recorder in self._item.stash:
-            self._item.stash[_recorder].replace(checks, combined)
+        if RECORDER in self._item.stash:
+            self._item.stash[RECORDER].replace(checks, combined)
 
 
 def _settings_type(family: Family) -> type:
@@ -441,20 +346,6 @@ def _settings_type(family: Family) -> type:
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         raise PolicyError(f"{type(family).__qualname__}.settings() gave {kind!r}", remedy="return a frozen dataclass")
     return kind
-
-
-def _test_name(item: pytest.Item) -> str:
-    """Class and function of a test, without its parameters."""
-    return ".".join([*item.nodeid.split("::")[1:-1], getattr(item, "originalname", None) or item.name])
-
-
-def _gate_id(item: pytest.Item, family: str) -> str:
-    """family/name, with the module's name before it unless the module is the family's own test_<family>.py."""
-    if isinstance(item, items.DeclaredGate):
-        return f"{family}/{item.name}"
-    name = item.nodeid.partition("::")[2].replace("::", ".").removeprefix("test_")
-    stem = item.path.stem.removeprefix("test_")
-    return f"{family}/{name}" if stem == family else f"{family}/{stem}.{name}"
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = "pytest_pixgates"
 FAMILIES = {"infra"}
-PYTEST_SIDE = {"plugin", "hookspecs", "fixtures", "recorder", "session", "items", "scope", "explain"}
+PYTEST_SIDE = {"plugin", "hookspecs", "fixtures", "recorder", "session", "census", "items", "scope", "explain"}
 
 # What each part may import of the others; every part may import itself.
 MAY_IMPORT = {

@@ -36,9 +36,10 @@ def test_a_family_may_return_itself_alone(repository: Repository) -> None:
     assert repository.run().ret == 0
 
 
-def test_gates_without_their_guard_are_a_usage_error(repository: Repository) -> None:
+@pytest.mark.parametrize("guard", ["pixgates-session", "pixgates-collection"])
+def test_gates_without_their_guard_are_a_usage_error(repository: Repository, guard: str) -> None:
     repository.gate(PASSES)
-    assert repository.run("-p", "no:pixgates-session").ret == 4
+    assert repository.run("-p", f"no:{guard}").ret == 4
 
 
 @pytest.mark.parametrize("option", ["--pixgates-config=", "--pixgates-env=", "--pixgates-report-dir= "])
@@ -92,10 +93,12 @@ def test_what_looks_like_a_gate_and_is_none_is_red(
     pytest.LineMatcher(report.splitlines()).fnmatch_lines([says])
 
 
-def test_gates_of_a_family_that_the_policy_does_not_know_are_red(repository: Repository) -> None:
+def test_gates_of_a_family_that_the_policy_does_not_know_are_red(
+    repository: Repository, workers: tuple[str, ...]
+) -> None:
     repository.write("gates/gates.toml", "[pixgates]\n")
     repository.gate(PASSES)
-    assert repository.run().ret == 1
+    assert repository.run(*workers).ret == 1
     assert "there are gates of ledger, but no [ledger] in the policy" in str(repository.records())
 
 
