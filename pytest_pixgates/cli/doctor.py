@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_pixgates.core.errors import PixgatesError
+from pytest_pixgates.cli.arguments import add_config, policy_if_any
+from pytest_pixgates.core import environ
+from pytest_pixgates.core.errors import PixgatesError, PolicyError
+from pytest_pixgates.core.policy import Policy
 from pytest_pixgates.core.process import run
-from pytest_pixgates.core.tools import GO, JUDGES, ToolSpec, cache_directory, find, tool_directory
+from pytest_pixgates.core.tools import GO, JUDGES, KUBECTL, ToolSpec, cache_directory, find, tool_directory
 
 if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+    from pytest_pixgates.cli.arguments import Subparsers
+    from pytest_pixgates.infra.policy import InfraPolicy
 
 _OLDEST_PYTHON = (3, 11)
 _INFRA_MODULES = ("yaml", "kubernetes_validate", "tree_sitter", "tree_sitter_hcl")
@@ -45,13 +49,14 @@ class Check:
 def add_parser(subparsers: Subparsers) -> None:
     """Register `doctor`."""
     doctor = subparsers.add_parser("doctor", help="say what this machine lacks, and how to mend it")
+    add_config(doctor)
     doctor.set_defaults(run=run_doctor)
 
 
-def run_doctor(args: argparse.Namespace) -> int:  # noqa: ARG001 - every command is called alike
+def run_doctor(args: argparse.Namespace) -> int:
     """Print every check. 0 if all that is required is there."""
     missing = 0
-    for check in checks():
+    for check in checks(args):
         missing += check.state == "missing"
         sys.stdout.write(f"{check.state:<8} {check.what:<22} {check.detail}\n")
         if check.fix:
@@ -60,18 +65,48 @@ def run_doctor(args: argparse.Namespace) -> int:  # noqa: ARG001 - every command
     return 1 if missing else 0
 
 
-def checks() -> Iterator[Check]:
+def checks(args: argparse.Namespace) -> Iterator[Check]:
     """Each thing that the gates lean on, in the order in which one would mend it."""
     yield _python()
     yield _environments()
-    yield _command("git", required=True)
-    yield _command("make", required=True)
-    yield from (_tool(spec, required=True) for spec in JUDGES)
-    yield _tool(GO, required=False)
-    yield from (_module(name) for name in _INFRA_MODULES)
+    check, reviewed, infra = _policy(args)
+    yield check
+    yield from (_command(name) for name in ("git", "make"))
+    root = reviewed.root if reviewed else Path.cwd()
+    for spec in JUDGES:
+        required = infra is not None and (spec is not KUBECTL or _renders(infra, root))
+        yield _tool(spec, reviewed, required=required)
+    yield _tool(GO, reviewed, required=False, use="; only builds tflint")
+    if infra is not None:
+        yield from (_module(name) for name in _INFRA_MODULES)
+        yield _terraform_mirror(infra, root)
     yield _writable("tool directory", tool_directory(), "PIXGATES_TOOL_DIR")
     yield _writable("cache directory", cache_directory(), "PIXGATES_CACHE_DIR")
-    yield _terraform_mirror()
+
+
+def _policy(args: argparse.Namespace) -> tuple[Check, Policy | None, InfraPolicy | None]:
+    """The policy as far as it can be read, and what it says of `infra`; None if it has no such section."""
+    from pytest_pixgates.infra.policy import InfraPolicy
+
+    name = "policy"
+    try:
+        reviewed = policy_if_any(args)
+        if reviewed is None:
+            absent = f"no {environ.POLICY} here or above, so the tools of [infra] are looked for"
+            return Check(name, absent), None, InfraPolicy()
+        infra = reviewed.settings("infra", InfraPolicy) if "infra" in reviewed.sections else None
+    except PolicyError as error:
+        return Check(name, error.message, error.remedy or "correct it"), None, InfraPolicy()
+    return Check(name, str(reviewed.path)), reviewed, infra
+
+
+def _renders(infra: InfraPolicy, root: Path) -> bool:
+    """Whether a gate renders an overlay, which takes kubectl."""
+    from pytest_pixgates.infra.family import matches
+    from pytest_pixgates.infra.kustomize import is_overlay
+
+    gated = (root / target for pattern in infra.checkov for target in matches(root, pattern, with_files=True))
+    return bool(infra.kubernetes or infra.kubernetes_expect) or any(map(is_overlay, gated))
 
 
 def _python() -> Check:
@@ -85,22 +120,23 @@ def _environments() -> Check:
     return Check("venv", "makes the tools' own environments", "" if there else "apt install python3-venv")
 
 
-def _command(name: str, *, required: bool) -> Check:
+def _command(name: str) -> Check:
     path = shutil.which(name)
     if path is None:
-        return Check(name, "not on PATH", f"apt install {name}, or your system's package of that name", required)
+        fix = f"apt install {name}, or your system's package of that name"
+        return Check(name, "not on PATH; no gate needs it", fix, required=False)
     try:
         done = run([path, "--version"], cwd=Path(path).parent, timeout=30)
     except PixgatesError as error:
-        return Check(name, error.message, f"mend {path}", required)
+        return Check(name, error.message, f"mend {path}", required=False)
     version = (done.stdout.splitlines() or ["?"])[0]
-    return Check(name, f"{version} ({path})", "" if done.returncode == 0 else f"mend {path}", required)
+    return Check(name, f"{version} ({path})", "" if done.returncode == 0 else f"mend {path}", required=False)
 
 
-def _tool(spec: ToolSpec, *, required: bool) -> Check:
-    needed = f"supported: {spec.supported}" + ("" if required else "; only builds tflint")
+def _tool(spec: ToolSpec, reviewed: Policy | None, *, required: bool, use: str = "") -> Check:
+    needed = f"supported: {spec.supported}{use}"
     try:
-        tool = find(spec)
+        tool = find(spec, configured=reviewed.tool_path(spec.name) if reviewed else None)
     except PixgatesError as error:
         return Check(spec.name, f"{error.message}; {needed}", error.remedy or spec.install, required)
     return Check(spec.name, f"{tool.version} ({tool.path}), {needed}")
@@ -120,9 +156,15 @@ def _writable(what: str, directory: Path, variable: str) -> Check:
         return Check(what, f"{directory}: {error.strerror}", f"set {variable} to a folder that can be written")
 
 
-def _terraform_mirror() -> Check:
-    named = os.environ.get("PIXGATES_TF_MIRROR")
+def _terraform_mirror(infra: InfraPolicy, root: Path) -> Check:
+    from pytest_pixgates.infra.gates import MIRROR
+    from pytest_pixgates.infra.terraform import mirror_configuration
+
+    what, named = "terraform mirror", infra.terraform_mirror or os.environ.get(MIRROR, "")
     if not named:
-        return Check("terraform mirror", "PIXGATES_TF_MIRROR is not set: Terraform gets its providers as usual")
-    fix = "" if Path(named).is_dir() else "set PIXGATES_TF_MIRROR to an existing folder, or unset it"
-    return Check("terraform mirror", named, fix)
+        return Check(what, f"{MIRROR} is not set: Terraform gets its providers as usual")
+    try:
+        mirror_configuration(root / named)
+    except PixgatesError as error:
+        return Check(what, error.message, error.remedy)
+    return Check(what, str(root / named))

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import sys
 from collections.abc import Iterable
 from typing import NoReturn
 
 from pytest_pixgates import __version__
+from pytest_pixgates.cli.arguments import UsageError
 from pytest_pixgates.core.errors import PixgatesError, PolicyError
 
 COMMANDS = ("tools", "doctor", "verdict")
@@ -22,21 +24,22 @@ INTERRUPTED = 130  # as a shell's
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(USAGE_ERROR, f"{self.prog}: {message}\n  fix: {self.prog} --help lists what is possible\n")
+        raise UsageError(message, remedy=f"{self.prog} --help lists what is possible")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 not done, 4 asked wrongly, 130 interrupted."""
     arguments = sys.argv[1:] if argv is None else argv
     named = arguments[:1]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names in a report are not all ASCII; some terminals are
     try:
         args = _parser(named if set(named) <= set(COMMANDS) and named else COMMANDS).parse_args(arguments)
         return int(args.run(args))
-    except PolicyError as error:
-        return _failed(error, USAGE_ERROR)
+    except (PolicyError, UsageError) as error:
+        return _failed(error, USAGE_ERROR, as_json="--json" in arguments)
     except PixgatesError as error:
-        return _failed(error, 1)
+        return _failed(error, 1, as_json="--json" in arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -50,10 +53,11 @@ def _parser(commands: Iterable[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _failed(error: PixgatesError, code: int) -> int:
-    sys.stderr.write(f"pixgates: {error}\n")
+def _failed(error: PixgatesError, code: int, *, as_json: bool) -> int:
+    if as_json:
+        from pytest_pixgates.cli import verdict
+
+        sys.stdout.write(verdict.document_of(error))
+    else:
+        sys.stderr.write(f"pixgates: {error}\n")
     return code
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -6,11 +6,12 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from pytest_pixgates.cli.arguments import add_config, policy_if_any
 from pytest_pixgates.core.errors import PixgatesError
 from pytest_pixgates.core.tools import JUDGES, TOOLS, find
 
 if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+    from pytest_pixgates.cli.arguments import Subparsers
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -26,6 +27,7 @@ def add_parser(subparsers: Subparsers) -> None:
     install.set_defaults(run=run_install)
 
     listing = actions.add_parser("list", help="name, version, digest and path of each tool; exit 1 if one is missing")
+    add_config(listing)
     listing.set_defaults(run=run_list)
 
 
@@ -45,12 +47,12 @@ def run_install(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def run_list(args: argparse.Namespace) -> int:  # noqa: ARG001 - every command is called alike
-    """Print the tools that would judge. 0 if all are there and supported."""
-    missing = 0
+def run_list(args: argparse.Namespace) -> int:
+    """Print the tools that would judge. 0 if all are there and supported. Raises PolicyError."""
+    reviewed, missing = policy_if_any(args), 0
     for spec in JUDGES:
         try:
-            tool = find(spec)
+            tool = find(spec, configured=reviewed.tool_path(spec.name) if reviewed else None)
         except PixgatesError as error:
             missing += 1
             _line(spec.name, "missing", str(error))

@@ -14,15 +14,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_pixgates.cli.arguments import CONFIG, UsageError, add_config, policy_file
 from pytest_pixgates.core import environ, policy, quantity, record
+from pytest_pixgates.core.errors import PixgatesError
+from pytest_pixgates.core.policy import DEFAULT_MAX_AGE, Policy
 from pytest_pixgates.core.record import RecordError, Run
-from pytest_pixgates.core.refusal import DEFAULT_MAX_AGE, Question, Refusal, judge
+from pytest_pixgates.core.refusal import Question, Refusal, judge
 from pytest_pixgates.core.verdict import Outcome
 from pytest_pixgates.report import terminal
 from pytest_pixgates.report.text import plain
 
 if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+    from pytest_pixgates.cli.arguments import Subparsers
 
 PASSED, NOT_GREEN, NEVER_CLOSED, NO_RECORDS = 0, 1, 2, 5  # 4 is a usage error, as everywhere
 
@@ -34,15 +37,11 @@ def add_parser(subparsers: Subparsers) -> None:
         help="say whether the last run is fresh, complete evidence for what is here now",
         epilog="exit code: 0 PASS, 1 not green, 2 the run never closed, 4 asked wrongly, 5 no records",
     )
-    default = environ.report_dir() or environ.REPORTS
-    parser.add_argument("--report-dir", type=Path, default=Path(default), metavar="DIR", help=f"default: {default}")
-    parser.add_argument(
-        "--config", type=Path, default=environ.POLICY, metavar="FILE", help=f"default: {environ.POLICY}"
-    )
+    folder = f"default: ${environ.REPORT_DIR}, or {environ.REPORTS} beside the folder of the policy"
+    parser.add_argument("--report-dir", type=Path, metavar="DIR", help=folder)
+    add_config(parser)
     parser.add_argument("--env", type=_named, metavar="NAME", help="the environment that is asked for")
-    parser.add_argument(
-        "--run-id", type=_named, default=environ.run_id() or None, metavar="ID", help=f"default: ${environ.RUN_ID}"
-    )
+    parser.add_argument("--run-id", type=_named, metavar="ID", help=f"default: ${environ.RUN_ID}")
     parser.add_argument(
         "--family",
         type=_named,
@@ -59,21 +58,42 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run_verdict(args: argparse.Namespace) -> int:
-    """Print the verdict and why. Raises PolicyError."""
-    reviewed = policy.load(args.config, environment=args.env or "")
-    question = Question(time.time(), args.run_id or "", tuple(args.family), args.max_age)
-    path = args.report_dir / record.FILE_NAME
+    """Print the verdict and why. Raises PolicyError, UsageError."""
+    reviewed = policy.load(policy_file(args), environment=args.env or "", option=CONFIG)
+    run_id, path = _run_id(args), _report_dir(args, reviewed) / record.FILE_NAME
     try:
         run = record.load(path)
     except RecordError as error:
         fix = error.remedy or "run the gates again"
         _show(None, [Refusal("unreadable", plain(str(path)), plain(error.message), fix)], args)
         return NOT_GREEN if os.path.lexists(path) else NO_RECORDS
+    question = Question(time.time(), run_id, tuple(args.family), _max_age(args, run, reviewed))
     refusals = judge(run, reviewed, question)
     _show(run, refusals, args)
     if run.status != "closed":
         return NEVER_CLOSED
     return NOT_GREEN if refusals else PASSED
+
+
+def _run_id(args: argparse.Namespace) -> str:
+    if args.run_id is None and environ.RUN_ID in os.environ and not environ.run_id().strip():
+        problem = f"{environ.RUN_ID} is set but empty, so the records of any run would do"
+        raise UsageError(problem, remedy="give it the id of this run, or unset it")
+    return args.run_id or environ.run_id()
+
+
+def _report_dir(args: argparse.Namespace, reviewed: Policy) -> Path:
+    """As the plugin chooses it, as far as that can be told from here."""
+    if named := args.report_dir or environ.report_dir():
+        return Path(named)
+    return environ.REPORTS if args.config else reviewed.root / environ.REPORTS
+
+
+def _max_age(args: argparse.Namespace, run: Run, reviewed: Policy) -> float | None:
+    """The shorter of what is asked for and, where no environment is, what that of the run allows."""
+    judged_for = None if args.env else reviewed.environments.get(run.environment)
+    ages = [args.max_age] if args.max_age is not None else []
+    return min([*ages, *([quantity.seconds(judged_for.max_age)] if judged_for else [])], default=None)
 
 
 def verdict_of(run: Run | None, refusals: list[Refusal]) -> Outcome:
@@ -86,9 +106,7 @@ def verdict_of(run: Run | None, refusals: list[Refusal]) -> Outcome:
 def _show(run: Run | None, refusals: list[Refusal], args: argparse.Namespace) -> None:
     outcome = verdict_of(run, refusals)
     if args.json:
-        reasons = [{"rule": each.rule, "where": each.where, "what": each.what, "fix": each.fix} for each in refusals]
-        document = {"verdict": outcome.value, "run": run.id if run else None, "refusals": reasons}
-        sys.stdout.write(json.dumps(document, indent=1) + "\n")
+        sys.stdout.write(_document(outcome, run, refusals))
         return
     lines = []
     if run is not None:
@@ -96,6 +114,17 @@ def _show(run: Run | None, refusals: list[Refusal], args: argparse.Namespace) ->
         lines += terminal.summary(run, color=color, width=shutil.get_terminal_size((120, 24)).columns)
     lines += [f"refused: {plain(str(refusal))}" for refusal in refusals]
     sys.stdout.write("\n".join([*lines, f"pixgates verdict: {outcome.value}"]) + "\n")
+
+
+def document_of(error: PixgatesError) -> str:
+    """The JSON document for an answer that `error` kept from being given."""
+    return _document(Outcome.ERROR, None, [Refusal("usage", "pixgates verdict", error.message, error.remedy)])
+
+
+def _document(outcome: Outcome, run: Run | None, refusals: list[Refusal]) -> str:
+    reasons = [{"rule": each.rule, "where": each.where, "what": each.what, "fix": each.fix} for each in refusals]
+    document = {"verdict": outcome.value, "run": run.id if run else None, "refusals": reasons}
+    return json.dumps(document, indent=1) + "\n"
 
 
 def _named(text: str) -> str:

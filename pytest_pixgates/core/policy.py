@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import fnmatch
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,7 @@ from pytest_pixgates.core.tools import TOOLS
 
 WAIVERS = "waivers.toml"
 LONGEST_WAIVER = datetime.timedelta(days=90)
+DEFAULT_MAX_AGE = "24h"
 INLINE_SKIP = "inline-skip"
 """The rule of a comment that tells a tool to look away; the resource of its findings is the rule skipped."""
 
@@ -45,7 +47,7 @@ class Environment:
     """`[environments.NAME]`: the families or gate ids that it `requires`, and how old their evidence may be."""
 
     requires: tuple[str, ...] = ()
-    max_age: str = "24h"
+    max_age: str = DEFAULT_MAX_AGE
 
     def __post_init__(self) -> None:
         quantity.seconds(self.max_age)
@@ -126,6 +128,11 @@ class Policy:
         except decode.DecodeError as error:
             raise _error(self.path, self.text, error) from None
 
+    def tool_path(self, name: str) -> Path | None:
+        """The path that `[tools]` names for the tool, if it does."""
+        named = self.tools.get(name)
+        return self.root / Path(named).expanduser() if named else None
+
     def waive(self, family: str, finding: Finding) -> Finding:
         """`finding`, marked as waived if a waiver of its family that has not expired covers it."""
         for waiver in self.waivers.get(family, ()):
@@ -155,13 +162,16 @@ def _matches(parts: list[str], patterns: list[str]) -> bool:
     return bool(parts) and fnmatch.fnmatchcase(parts[0], patterns[0]) and _matches(parts[1:], patterns[1:])
 
 
-def load(path: Path, *, environment: str = "", families: frozenset[str] | None = None) -> Policy:
+def load(
+    path: Path, *, environment: str = "", families: frozenset[str] | None = None, option: str = "--pixgates-config"
+) -> Policy:
     """Read the policy at `path` and the waivers beside it.
 
-    `families` are the names that may be sections; None accepts any, for a reader that has no plugins loaded.
-    Raises PolicyError.
+    `families` are the names that may be sections; None accepts any, for a reader that has no plugins loaded. `option`
+    is what names another policy where this one is asked for. Raises PolicyError.
     """
-    text, data = _read(path)
+    path = Path(os.path.normpath(path.absolute()))  # the folder above its own is the repository, wherever we stand
+    text, data = _read(path, f"write it, or name another with {option}")
     known = {"pixgates", "environments", "tools"}
     try:
         sections = {name: table for name, table in data.items() if name not in known}
@@ -189,7 +199,7 @@ def load(path: Path, *, environment: str = "", families: frozenset[str] | None =
 def _load_waivers(path: Path, families: frozenset[str] | None) -> dict[str, tuple[Waiver, ...]]:
     if not path.exists():
         return {}
-    text, data = _read(path)
+    text, data = _read(path, "make it readable, or remove it")
     try:
         _refuse_unknown(data, families)
         waivers = decode.decode(dict[str, tuple[Waiver, ...]], data)
@@ -235,14 +245,12 @@ def _refuse_unjudged(policy: Policy) -> None:
                 raise decode.DecodeError(key, f"{problem}; {decode.hint(family, policy.sections)}")
 
 
-def _read(path: Path) -> tuple[str, dict[str, Any]]:
+def _read(path: Path, remedy: str) -> tuple[str, dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
         return text, tomllib.loads(text)
     except OSError as error:
-        raise PolicyError(
-            f"{path}: {error.strerror}", remedy="write it, or name another with --pixgates-config"
-        ) from None
+        raise PolicyError(f"{path}: {error.strerror}", remedy=remedy) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PolicyError(f"{path}: not valid TOML: {error}") from None
 

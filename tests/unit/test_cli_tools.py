@@ -45,7 +45,19 @@ def path(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("PIXGATES_TOOL_DIR", str(tmp_path / "tools"))
     monkeypatch.setenv("PIXGATES_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(doctor, "_INFRA_MODULES", ("json",))
+    monkeypatch.chdir(tmp_path)
     return folder
+
+
+def policy(root: Path, text: str) -> Path:
+    (root / "gates").mkdir(exist_ok=True)
+    (root / "gates/gates.toml").write_text(text)
+    return root / "gates/gates.toml"
+
+
+def states(out: str) -> dict[str, str]:
+    """What doctor says of each thing."""
+    return dict(line.split()[1::-1] for line in out.splitlines()[:-1] if not line.startswith(" "))
 
 
 def test_list_shows_name_version_digest_and_path(path, capsys):
@@ -85,10 +97,8 @@ def test_install_goes_on_after_a_tool_that_fails_and_exits_1(monkeypatch, capsys
     "arguments", [["tools", "install", "tofu"], ["tools", "nope"], ["tools"], ["doctor", "--nope"]], ids=" ".join
 )
 def test_a_wrong_command_line_is_a_usage_error(arguments, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 4
-    assert "fix:" in capsys.readouterr().err
+    assert main(arguments) == 4
+    assert "fix: pixgates" in capsys.readouterr().err
 
 
 def test_doctor_is_content_with_a_complete_machine(capsys):
@@ -101,8 +111,7 @@ def test_doctor_is_content_with_a_complete_machine(capsys):
 @pytest.mark.parametrize(
     ("lacks", "fix"),
     [
-        ("git", "apt install git"),
-        ("make", "apt install make"),
+        ("terraform", "pixgates tools install terraform"),
         ("tflint", "pixgates tools install tflint"),
         ("checkov", "pixgates tools install checkov"),
     ],
@@ -115,15 +124,80 @@ def test_doctor_exits_1_and_names_the_command_that_mends_it(path, capsys, lacks,
     assert f"fix: {fix}" in out
 
 
-def test_doctor_does_not_require_go(capsys):
+@pytest.mark.parametrize("name", ["git", "make", "kubectl"])
+def test_doctor_does_not_require_what_no_gate_needs(path, capsys, name):
+    (path / name).unlink()
     assert main(["doctor"]) == 0
-    assert any(line.split()[:2] == ["optional", "go"] for line in capsys.readouterr().out.splitlines())
+    out = capsys.readouterr().out
+    assert (states(out)[name], states(out)["go"]) == ("optional", "optional")
+    assert "everything required is there" in out
+
+
+OVERLAYS = {
+    "kubernetes": ("[infra]\nkubernetes = ['k8s/*']\n", "missing"),
+    "expected objects": ("[infra]\nkubernetes_expect = { 'k8s/prod' = ['Deployment/app'] }\n", "missing"),
+    "an overlay for checkov": ("[infra]\ncheckov = ['k8s/*']\n", "missing"),
+    "plain manifests for checkov": ("[infra]\ncheckov = ['plain']\n", "optional"),
+    "another family": ("[latency]\n", "optional"),
+}
+
+
+@pytest.mark.parametrize("asked", OVERLAYS)
+def test_doctor_requires_kubectl_where_an_overlay_is_rendered(path, tmp_path, capsys, asked):
+    for name in ("k8s/prod", "plain"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "k8s/prod/kustomization.yaml").write_text("resources: []\n")
+    text, state = OVERLAYS[asked]
+    policy(tmp_path, text)
+    assert main(["doctor"]) == 0
+    (path / "kubectl").unlink()
+    assert main(["doctor"]) == (state == "missing")
+    assert states(capsys.readouterr().out.partition("is there\n")[2])["kubectl"] == state
+
+
+def test_doctor_requires_no_tool_of_a_family_that_the_policy_does_not_name(path, tmp_path, capsys):
+    policy(tmp_path, "[latency]\n")
+    (path / "tflint").unlink()
+    assert main(["doctor"]) == 0
+    policy(tmp_path, "[infra]\n")
+    assert main(["doctor"]) == 1
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["tools", "list"]], ids=" ".join)
+def test_the_tools_are_those_that_the_policy_names(path, tmp_path, monkeypatch, capsys, command):
+    (tmp_path / "own").mkdir()
+    own = script(tmp_path / "own/tflint", "echo TFLint version 0.55.0")
+    policy(tmp_path, "[tools]\ntflint = 'own/tflint'\n[infra]\n")
+    (tmp_path / "deep/below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "deep/below")
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert str(own) in out
+    assert "0.55.0" in out
+    own.unlink()
+    assert main(command) == 1
+    assert f"{own}, which does not exist" in capsys.readouterr().out
+
+
+def test_doctor_shows_a_policy_that_is_odd_and_goes_on(tmp_path, capsys):
+    policy(tmp_path, "[infra]\nchekov = ['iac']\n")
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert states(out)["policy"] == "missing"
+    assert "did you mean 'checkov'?" in out
+    assert states(out)["tflint"] == "ok"
+    assert main(["doctor", "--config", "no/such.toml"]) == 1
+    assert "name another with --config" in capsys.readouterr().out
 
 
 def test_doctor_sees_a_tool_that_is_broken(path, capsys):
     script(path / "git", "exit 1")
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert states(out)["git"] == "optional"
+    assert "fix: mend" in out
+    script(path / "tflint", "exit 1")
     assert main(["doctor"]) == 1
-    assert "fix: mend" in capsys.readouterr().out
 
 
 def test_doctor_sees_a_missing_extra(monkeypatch, capsys):
@@ -139,15 +213,25 @@ def test_doctor_sees_a_folder_that_cannot_be_written(monkeypatch, tmp_path, caps
     assert "set PIXGATES_TOOL_DIR" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("exists", "code"), [(True, 0), (False, 1)])
-def test_doctor_checks_the_terraform_mirror_that_is_set(monkeypatch, tmp_path, capsys, exists, code):
-    monkeypatch.setenv("PIXGATES_TF_MIRROR", str(tmp_path if exists else tmp_path / "gone"))
+@pytest.mark.parametrize(("content", "code"), [("registry.terraform.io/a/b/1.0.0/linux_amd64", 0), ("empty", 1)])
+@pytest.mark.parametrize("named_by", ["variable", "policy"])
+def test_doctor_takes_a_terraform_mirror_as_the_gates_do(monkeypatch, tmp_path, capsys, content, code, named_by):
+    (tmp_path / "mirror" / content).mkdir(parents=True)
+    policy(tmp_path, "[infra]\n" + "terraform_mirror = 'mirror'\n" * (named_by == "policy"))
+    if named_by == "variable":
+        monkeypatch.setenv("PIXGATES_TF_MIRROR", str(tmp_path / "mirror"))
     assert main(["doctor"]) == code
+    assert ("holds no provider" in capsys.readouterr().out) is bool(code)
+
+
+def test_doctor_refuses_a_terraform_mirror_that_is_not_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("PIXGATES_TF_MIRROR", str(tmp_path / "gone"))
+    assert main(["doctor"]) == 1
 
 
 @pytest.mark.parametrize(("error", "code"), [(PolicyError, 4), (PixgatesError, 1)])
 def test_an_error_is_one_clean_message_and_its_kind_is_the_exit_code(monkeypatch, capsys, error, code):
-    def broken():
+    def broken(_):
         raise error("gates.toml is odd", remedy="mend it")
 
     monkeypatch.setattr(doctor, "checks", broken)
@@ -156,7 +240,7 @@ def test_an_error_is_one_clean_message_and_its_kind_is_the_exit_code(monkeypatch
 
 
 def test_an_interrupt_ends_quietly(monkeypatch, capsys):
-    def interrupted():
+    def interrupted(_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(doctor, "checks", interrupted)

@@ -6,6 +6,8 @@ import dataclasses
 import datetime
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -394,9 +396,25 @@ def test_an_environment_is_asked_for_by_name(verdict: Command) -> None:
 
 
 def test_another_policy_file_may_be_named(verdict: Command) -> None:
-    os.chdir(verdict.root / "iac")
-    assert verdict("--report-dir", "../.pixgates")[0] == 4
-    assert verdict("--report-dir", "../.pixgates", "--config", "../gates/gates.toml")[0] == 0
+    (verdict.root / "gates").rename(verdict.root / "checks")
+    code, lines = verdict()
+    assert code == 4
+    assert any("--config" in line for line in lines)
+    assert not any("--pixgates-config" in line for line in lines)
+    assert verdict("--config", "checks/gates.toml")[0] == 0
+    (verdict.root / "checks").rename(verdict.root / "gates")
+    assert verdict("--config", "gates/gates.toml")[0] == 0
+    os.chdir(verdict.root / "gates")
+    assert verdict("--report-dir", "../.pixgates", "--config", "gates.toml")[0] == 0
+
+
+def test_the_policy_and_the_records_are_those_of_the_nearest_folder_above(verdict: Command) -> None:
+    (verdict.root / "deep/below").mkdir(parents=True)
+    os.chdir(verdict.root / "deep/below")
+    assert verdict()[0] == 0
+    (verdict.root / "deep/gates").mkdir()
+    (verdict.root / "deep/gates/gates.toml").write_text("")
+    assert verdict()[0] == 5
 
 
 def test_json_is_one_document(verdict: Command) -> None:
@@ -407,6 +425,64 @@ def test_json_is_one_document(verdict: Command) -> None:
     assert (code, document["verdict"], [each["rule"] for each in document["refusals"]]) == (1, "ERROR", ["other-run"])
     (verdict.root / ".pixgates/records.json").unlink()
     assert json.loads("\n".join(verdict("--json")[1]))["run"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what", "fix"),
+    [
+        (("--env", "prdo"), "did you mean 'prod'", ""),
+        (("--max-age", "soon"), "'soon' is not a number", "pixgates verdict --help"),
+        (("--unknown",), "unrecognized arguments: --unknown", "--help"),
+        (("--config", "gates/absent.toml"), "No such file", "name another with --config"),
+    ],
+)
+def test_json_is_one_document_even_for_what_is_asked_wrongly(
+    verdict: Command, arguments: tuple[str, ...], what: str, fix: str
+) -> None:
+    code, lines = verdict("--json", *arguments)
+    document = json.loads("\n".join(lines))
+    (refusal,) = document["refusals"]
+    assert (code, document["verdict"], document["run"], refusal["rule"]) == (4, "ERROR", None, "usage")
+    assert what in refusal["what"]
+    assert fix in refusal["fix"]
+
+
+@pytest.mark.parametrize("value", ["", " "])
+def test_a_run_id_that_is_set_but_empty_is_asked_wrongly(
+    verdict: Command, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("PIXGATES_RUN_ID", value)
+    code, lines = verdict()
+    assert code == 4
+    assert "PIXGATES_RUN_ID is set but empty" in lines[0]
+    assert verdict("--run-id", "run-1")[0] == 0
+
+
+@pytest.mark.parametrize(("environment", "code"), [("", 0), ("dev", 0), ("prod", 1)])
+def test_without_an_environment_the_run_ages_as_that_which_it_was_judged_for(
+    verdict: Command, environment: str, code: int
+) -> None:
+    ended = time.time() - 5 * HOUR
+    run = dataclasses.replace(verdict.run, started=ended, ended=ended, environment=environment)
+    verdict.save(run)
+    got, lines = verdict()
+    assert got == code
+    assert any("at most 4 h are allowed" in line for line in lines) is bool(code)
+    assert verdict("--max-age", "8h")[0] == code
+    verdict.save(dataclasses.replace(run, started=time.time(), ended=time.time()))
+    assert verdict()[0] == 0
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_that_can_not_show_a_character_still_gets_the_verdict(verdict: Command, encoding: str) -> None:
+    reason = "o saldo não fecha… \u65e5\u672c " + "x" * 200
+    bad = Verdict(Outcome.FAIL, "café", reason=reason, subjects=(example_runs.RENDERED,))
+    verdict.save(with_record(verdict.run, outcome=Outcome.FAIL, reason=reason, checks=(Check(bad),)))
+    variables = {**os.environ, "PYTHONIOENCODING": encoding, "LC_ALL": "C", "PYTHONUTF8": "0"}
+    argv = [sys.executable, "-m", "pytest_pixgates", "verdict"]
+    done = subprocess.run(argv, capture_output=True, cwd=verdict.root, env=variables, timeout=60)
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert done.stdout.decode(encoding).splitlines()[-1] == "pixgates verdict: FAIL"
 
 
 def test_a_record_can_not_print_its_own_verdict(verdict: Command) -> None:

@@ -1,0 +1,45 @@
+"""What the commands share: how they are asked about a policy, and that they were asked wrongly."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_pixgates.core import environ
+from pytest_pixgates.core.errors import PixgatesError
+
+if TYPE_CHECKING:
+    from pytest_pixgates.core.policy import Policy
+
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+CONFIG = "--config"
+
+
+class UsageError(PixgatesError):
+    """The arguments, or the variables that stand for them, can't be used as given."""
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Register the option that names the policy."""
+    text = f"the policy; default: the nearest {environ.POLICY}, here or in a folder above"
+    parser.add_argument(CONFIG, type=Path, metavar="FILE", help=text)
+
+
+def policy_file(args: argparse.Namespace) -> Path:
+    """The policy that is named, else the nearest from here upwards; there may be none."""
+    if args.config is not None:
+        return Path(args.config)
+    here = Path.cwd()
+    places = (folder / environ.POLICY for folder in (here, *here.parents))
+    return next(filter(os.path.lexists, places), here / environ.POLICY)
+
+
+def policy_if_any(args: argparse.Namespace) -> Policy | None:
+    """The policy; None if none is named and none is found. Raises PolicyError."""
+    from pytest_pixgates.core import policy
+
+    path = policy_file(args)
+    return policy.load(path, option=CONFIG) if args.config or os.path.lexists(path) else None
