@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -12,32 +12,22 @@ from hypothesis import strategies as st
 from pytest_pixgates.core import recording
 from pytest_pixgates.core.scan import Scan
 from pytest_pixgates.core.verdict import Outcome, Verdict, any_of
+from pytest_pixgates.recorder import ItemRecorder
 
 ORDER = [Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.ERROR, Outcome.FAIL]
 some_outcomes = st.lists(st.sampled_from(Outcome), min_size=1)
 
 
-class Noted:
-    """A sink as the plugin's, by identity."""
-
-    def __init__(self) -> None:
-        self.checks: list[object] = []
-
-    def note(self, check: object) -> None:
-        if not any(check is known for known in self.checks):
-            self.checks.append(check)
-
-    def replace(self, checks: Sequence[object], combined: object) -> None:
-        self.checks = [known for known in self.checks if not any(known is check for check in checks)]
-        self.note(combined)
-
-
 @pytest.fixture
-def noted() -> Iterator[Noted]:
-    sink = Noted()
+def noted() -> Iterator[ItemRecorder]:
+    sink = ItemRecorder("ledger/settled", "ledger", "gates/test_ledger.py::test_settled")
     before = recording.use(sink)
     yield sink
     recording.use(before)
+
+
+def checks(noted: ItemRecorder) -> list[str]:
+    return [each.verdict.check for each in noted.record().checks]
 
 
 @pytest.mark.parametrize("outcome", Outcome)
@@ -82,25 +72,25 @@ def test_any_of_nothing_is_refused() -> None:
         any_of()
 
 
-def test_any_of_stands_in_for_its_parts_while_or_records_both(noted: Noted) -> None:
+def test_any_of_stands_in_for_its_parts_while_or_records_both(noted: ItemRecorder) -> None:
     bad, good = Verdict(Outcome.FAIL, "a"), Verdict(Outcome.PASS, "b")
     assert bad or good
-    assert noted.checks == [bad, good]
+    assert checks(noted) == ["a", "b"]
     combined = any_of(bad, good)
-    assert noted.checks == [combined]
+    assert checks(noted) == ["any of: a; b"]
     assert combined
 
 
-def test_asking_for_truth_records_once_and_not_asking_records_nothing(noted: Noted) -> None:
+def test_asking_for_truth_records_once_and_not_asking_records_nothing(noted: ItemRecorder) -> None:
     verdict, scan = Verdict(Outcome.FAIL, "a"), Scan("checkov", "iac")
-    assert noted.checks == []
+    assert checks(noted) == []
     assert not verdict
     assert not verdict
     assert not scan
-    assert noted.checks == [verdict, scan]
+    assert checks(noted) == ["a", "checkov iac"]
 
 
-def test_equal_verdicts_are_two_checks(noted: Noted) -> None:
+def test_equal_verdicts_are_two_checks(noted: ItemRecorder) -> None:
     assert Verdict(Outcome.PASS, "a")
     assert Verdict(Outcome.PASS, "a")
-    assert len(noted.checks) == 2
+    assert checks(noted) == ["a", "a"]
