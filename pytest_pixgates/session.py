@@ -18,6 +18,7 @@ import time
 import uuid
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ class GateSession:
         """A folder that all processes of this run share, gone after it."""
         if self._scratch is None:
             self._scratch = Path(tempfile.mkdtemp(prefix="pixgates-"))
+            self.config.add_cleanup(partial(shutil.rmtree, self._scratch, ignore_errors=True))
         return self._scratch
 
     @contextmanager
@@ -204,8 +206,6 @@ class GateSession:
             listed = scope.lists_only(self.config)
             if judged and not listed and not self.run.outcome and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self._scratch is not None and not self.workerinput:
-            shutil.rmtree(self._scratch, ignore_errors=True)
         return result
 
     def _open(self) -> None:
