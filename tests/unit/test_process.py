@@ -48,13 +48,15 @@ def test_output_and_return_code_are_returned_without_raising(tmp_path):
     code = "import sys; print('seen'); print('wrong', file=sys.stderr); sys.exit(3)"
     done = run(python(code), cwd=tmp_path, timeout=LIMIT)
     assert (done.returncode, done.stdout, done.stderr) == (3, "seen\n", "wrong\n")
-    assert done.argv[0] == sys.executable
-    assert 0 < done.seconds < LIMIT
 
 
 def test_a_quick_program_is_not_slowed_down(tmp_path):
-    fastest = min(run(["true"], cwd=tmp_path, timeout=LIMIT).seconds for _ in range(5))
-    assert fastest < 0.2
+    def seconds() -> float:
+        started = time.monotonic()
+        run(["true"], cwd=tmp_path, timeout=LIMIT)
+        return time.monotonic() - started
+
+    assert min(seconds() for _ in range(5)) < 0.2
 
 
 def test_arguments_reach_the_program_untouched_by_any_shell(tmp_path):
@@ -68,14 +70,9 @@ def test_a_signal_is_a_negative_return_code(tmp_path):
     assert done.returncode == -signal.SIGSEGV
 
 
-def test_stdin_is_given_and_is_empty_otherwise(tmp_path):
+def test_a_program_that_reads_its_input_finds_none_and_does_not_wait(tmp_path):
     copy = python("import sys; sys.stdout.write(sys.stdin.read())")
-    assert run(copy, cwd=tmp_path, timeout=LIMIT, stdin=b"abc" * 100_000).stdout == "abc" * 100_000
     assert run(copy, cwd=tmp_path, timeout=LIMIT).stdout == ""
-
-
-def test_a_program_that_ignores_a_large_stdin_does_not_block(tmp_path):
-    assert run(["true"], cwd=tmp_path, timeout=LIMIT, stdin=bytes(2**20)).returncode == 0
 
 
 def test_large_output_on_both_streams_does_not_deadlock(tmp_path):
@@ -123,9 +120,10 @@ def test_a_group_that_ignores_the_polite_signal_is_killed(tmp_path):
 
 
 def test_a_grandchild_that_keeps_the_pipes_open_neither_delays_nor_survives(tmp_path):
+    started = time.monotonic()
     done = run(shell("sleep 600 & echo $! > pid; echo done"), cwd=tmp_path, timeout=LIMIT)
     assert (done.returncode, done.stdout) == (0, "done\n")
-    assert done.seconds < LIMIT / 2
+    assert time.monotonic() - started < LIMIT / 2
     pid = int((tmp_path / "pid").read_text())
     assert wait_until(lambda: not is_running(pid))
 
@@ -278,12 +276,12 @@ def test_stdout_stays_raw_for_parsers_while_the_tail_is_masked(tmp_path, monkeyp
 
 def test_the_tail_masks_before_it_cuts():
     key = WHOLE_SECRETS["private key"]
-    done = Completed(("x",), 1, "", f"start\n{key}\nlast", 0.1)
+    done = Completed(1, "", f"start\n{key}\nlast")
     assert done.tail(2) == "***\nlast"
 
 
 def test_the_tail_is_of_stdout_when_stderr_is_empty():
-    assert Completed(("x",), 1, "1\n2\n3\n", "", 0.1).tail(2) == "2\n3"
+    assert Completed(1, "1\n2\n3\n", "").tail(2) == "2\n3"
 
 
 def test_error_texts_are_masked(tmp_path, monkeypatch):
