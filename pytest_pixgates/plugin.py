@@ -15,7 +15,7 @@ import pytest
 
 from pytest_pixgates import fixtures, hookspecs
 from pytest_pixgates.core import environ
-from pytest_pixgates.core.errors import PolicyError
+from pytest_pixgates.core.errors import PixgatesError, PolicyError
 
 if TYPE_CHECKING:
     from pytest_pixgates.core.family import Family
@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
         environment = _setting(config, "env")
         policy = policies.load(path, environment=environment, families=frozenset(families))
         session = GateSession(config, policy, families, _report_dir(config))
-    except PolicyError as error:
+    except PixgatesError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_session] = session
     for plugin, name in ((session, "pixgates-session"), (session.collection, "pixgates-collection")):

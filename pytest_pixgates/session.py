@@ -48,6 +48,7 @@ class GateSession:
         self.collection = Collection(config, policy, frozenset(families), self._declares)
         self.census = self.collection.census
         self.run: Run | None = None
+        self._id = environ.run_id()
         self._records: dict[str, Record] = {}
         self._seen_nodes: set[str] = set()
         self._provided: dict[str, object] = {}
@@ -213,7 +214,7 @@ class GateSession:
         if self.run is not None:
             return
         self.run = Run(
-            id=environ.run_id() or uuid.uuid4().hex,
+            id=self._id or uuid.uuid4().hex,
             status="running",
             started=time.time(),
             families=tuple(sorted(self.collection.scope & self.policy.sections.keys())),

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_pixgates.core import environ
-from pytest_pixgates.core.errors import PixgatesError
 
 if TYPE_CHECKING:
     from pytest_pixgates.core.policy import Policy
@@ -16,10 +15,6 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 CONFIG = "--config"
-
-
-class UsageError(PixgatesError):
-    """The arguments, or the variables that stand for them, can't be used as given."""
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

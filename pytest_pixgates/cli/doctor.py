@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
 import platform
 import shutil
 import sys
@@ -157,14 +156,13 @@ def _writable(what: str, directory: Path, variable: str) -> Check:
 
 
 def _terraform_mirror(infra: InfraPolicy, root: Path) -> Check:
-    from pytest_pixgates.infra.gates import MIRROR
     from pytest_pixgates.infra.terraform import mirror_configuration
 
-    what, named = "terraform mirror", infra.terraform_mirror or os.environ.get(MIRROR, "")
-    if not named:
-        return Check(what, f"{MIRROR} is not set: Terraform gets its providers as usual")
+    what, mirror = "terraform mirror", infra.mirror(root)
+    if mirror is None:
+        return Check(what, f"{environ.TERRAFORM_MIRROR} is not set: Terraform gets its providers as usual")
     try:
-        mirror_configuration(root / named)
+        mirror_configuration(mirror)
     except PixgatesError as error:
         return Check(what, error.message, error.remedy)
-    return Check(what, str(root / named))
+    return Check(what, str(mirror))

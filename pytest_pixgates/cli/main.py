@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from pytest_pixgates import __version__
-from pytest_pixgates.cli.arguments import UsageError
-from pytest_pixgates.core.errors import PixgatesError, PolicyError
+from pytest_pixgates.core.errors import PixgatesError, PolicyError, UsageError
 
 COMMANDS = ("tools", "doctor", "verdict")
 

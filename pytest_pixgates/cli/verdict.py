@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_pixgates.cli.arguments import CONFIG, UsageError, add_config, policy_file
+from pytest_pixgates.cli.arguments import CONFIG, add_config, policy_file
 from pytest_pixgates.core import environ, policy, quantity, record
 from pytest_pixgates.core.errors import PixgatesError
 from pytest_pixgates.core.policy import DEFAULT_MAX_AGE, Policy
@@ -60,7 +60,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run_verdict(args: argparse.Namespace) -> int:
     """Print the verdict and why. Raises PolicyError, UsageError."""
     reviewed = policy.load(policy_file(args), environment=args.env or "", option=CONFIG)
-    run_id, path = _run_id(args), _report_dir(args, reviewed) / record.FILE_NAME
+    run_id, path = args.run_id or environ.run_id(), _report_dir(args, reviewed) / record.FILE_NAME
     try:
         run = record.load(path)
     except RecordError as error:
@@ -73,13 +73,6 @@ def run_verdict(args: argparse.Namespace) -> int:
     if run.status != "closed":
         return NEVER_CLOSED
     return NOT_GREEN if refusals else PASSED
-
-
-def _run_id(args: argparse.Namespace) -> str:
-    if args.run_id is None and environ.RUN_ID in os.environ and not environ.run_id().strip():
-        problem = f"{environ.RUN_ID} is set but empty, so the records of any run would do"
-        raise UsageError(problem, remedy="give it the id of this run, or unset it")
-    return args.run_id or environ.run_id()
 
 
 def _report_dir(args: argparse.Namespace, reviewed: Policy) -> Path:

@@ -5,16 +5,31 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pytest_pixgates.core.errors import UsageError
+
 RUN_ID = "PIXGATES_RUN_ID"
 REPORT_DIR = "PIXGATES_REPORT_DIR"
+TERRAFORM_MIRROR = "PIXGATES_TF_MIRROR"
 
 POLICY = Path("gates", "gates.toml")
 REPORTS = Path(".pixgates")
 
 
 def run_id() -> str:
-    """The id that a pipeline gives to its run, so that `pixgates verdict` can refuse the records of another; or ""."""
-    return os.environ.get(RUN_ID, "")
+    """The id that a pipeline gives to its run, so that `pixgates verdict` can refuse the records of another; or "".
+
+    Raises UsageError if it is set but empty, as by a pipeline's variable of another name.
+    """
+    named = os.environ.get(RUN_ID)
+    if named is not None and not named.strip():
+        problem = f"{RUN_ID} is set but empty, so the records of any run would do"
+        raise UsageError(problem, remedy="give it the id of this run, or unset it")
+    return named or ""
+
+
+def terraform_mirror() -> str:
+    """The folder of Terraform's providers unless a policy names one; or ""."""
+    return os.environ.get(TERRAFORM_MIRROR, "")
 
 
 def report_dir() -> str:

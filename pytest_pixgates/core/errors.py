@@ -15,6 +15,10 @@ class PixgatesError(Exception):
         self.remedy = remedy
 
 
+class UsageError(PixgatesError):
+    """The arguments, or the variables that stand for them, can't be used as given."""
+
+
 class PolicyError(PixgatesError):
     """The policy or a waiver file can't be used as written: a usage error, pytest's exit code 4."""
 

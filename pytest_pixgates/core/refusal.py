@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_pixgates.core import files, quantity
-from pytest_pixgates.core.policy import Policy
+from pytest_pixgates.core.policy import DEFAULT_MAX_AGE, Policy
 from pytest_pixgates.core.record import Record, Run
 from pytest_pixgates.core.scan import Finding, State
 from pytest_pixgates.core.verdict import Outcome
 
 CLOCK_TOLERANCE = 120.0  # seconds that two machines' clocks may differ
-DEFAULT_MAX_AGE = "24h"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,6 @@ from pytest_pixgates.infra.policy import InfraPolicy
 from pytest_pixgates.infra.terraform import Terraform
 from pytest_pixgates.infra.tflint import Tflint
 
-MIRROR = "PIXGATES_TF_MIRROR"
-
 
 class InfraGates:
     """What `def test_x(infra)` receives. Targets are paths relative to the repository."""
@@ -43,7 +41,7 @@ class InfraGates:
         settings = self._settings
 
         def scan(target: Path) -> Scan:
-            tool, mirror = self._tool(tools.TERRAFORM), self._mirror()
+            tool, mirror = self._tool(tools.TERRAFORM), settings.mirror(self._root)
             judge = Terraform(tool, self._root, settings.seconds, mirror)
             return self._once("terraform", target, (tool.sha256, str(mirror)), lambda: judge.scan(target))
 
@@ -98,14 +96,8 @@ class InfraGates:
     def _tool(self, spec: ToolSpec) -> Tool:
         # Looked for once per process: its digest takes a while, and one run judges with one tool.
         if spec.name not in self._tools:
-            configured = self._context.policy.tools.get(spec.name)
-            path = self._root / Path(configured).expanduser() if configured else None
-            self._tools[spec.name] = tools.find(spec, configured=path)
+            self._tools[spec.name] = tools.find(spec, configured=self._context.policy.tool_path(spec.name))
         return self._tools[spec.name]
-
-    def _mirror(self) -> Path | None:
-        named = self._settings.terraform_mirror or os.environ.get(MIRROR, "")
-        return self._root / named if named else None
 
     def _once(self, name: str, target: Path, key: tuple[object, ...], scan: Callable[[], Scan]) -> Scan:
         asked = (name, sources.name(target, self._root), *key)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from pytest_pixgates.core import quantity
+from pytest_pixgates.core import environ, quantity
+from pytest_pixgates.core.policy import INLINE_SKIP, matches
 from pytest_pixgates.core.scan import Finding, Severity
-from pytest_pixgates.infra.sources import INLINE_SKIP
 
 FRAMEWORKS = ("terraform", "kubernetes", "dockerfile", "github_actions")
 
@@ -38,7 +37,7 @@ class Rule:
             raise ValueError(f"rule {self.rule}: paths is empty")
 
     def covers(self, finding: Finding) -> bool:
-        return finding.rule == self.rule and any(fnmatch.fnmatchcase(finding.path, path) for path in self.paths)
+        return finding.rule == self.rule and any(matches(finding.path, path) for path in self.paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +84,11 @@ class InfraPolicy:
             for each in objects:
                 if not re.fullmatch(r"[A-Z]\w*/\S+", each):
                     raise ValueError(f'kubernetes_expect: {each!r} is not written like "Deployment/scoring"')
+
+    def mirror(self, root: Path) -> Path | None:
+        """The folder of Terraform's providers, if the policy or PIXGATES_TF_MIRROR names one."""
+        named = self.terraform_mirror or environ.terraform_mirror()
+        return root / named if named else None
 
     @property
     def seconds(self) -> float:

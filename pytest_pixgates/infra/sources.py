@@ -13,13 +13,13 @@ from pathlib import Path
 
 from pytest_pixgates.core import files
 from pytest_pixgates.core.errors import NotMeasured
+from pytest_pixgates.core.policy import INLINE_SKIP
 from pytest_pixgates.core.scan import Finding, Problem
 from pytest_pixgates.core.subject import Subject
 
 LARGEST = 2 * 2**20
 """The largest source in bytes; people write no larger ones."""
 
-INLINE_SKIP = "inline-skip"
 EXTRA = "pip install 'pytest-pixgates[infra]'"
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_pixgates.core import environ
 from pytest_pixgates.core.errors import ToolError
 from pytest_pixgates.core.process import Completed, run
 from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity
@@ -85,7 +86,7 @@ def mirror_configuration(mirror: Path) -> str:
     if not types:
         raise ToolError(
             f"the Terraform mirror {mirror} holds no provider",
-            remedy="lay it out host/namespace/type/version/os_arch, or unset PIXGATES_TF_MIRROR and terraform_mirror",
+            remedy=f"lay it out host/namespace/type/version/os_arch, or name none ({environ.TERRAFORM_MIRROR})",
         )
     # Without the exclusion Terraform would still ask the registry, which is an error where there is no network.
     return (

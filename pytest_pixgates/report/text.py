@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 
@@ -28,6 +29,8 @@ def cut(text: str, width: int) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as a person reads them: "0.4 s", "34 s", "5 min 12 s"."""
+    if not math.isfinite(seconds):
+        return "? s"
     if seconds < 10:
         return f"{max(seconds, 0):.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -49,6 +49,13 @@ def test_an_empty_option_is_a_usage_error(repository: Repository, option: str) -
     result.stderr.fnmatch_lines([f"*{option.partition('=')[0]} is empty*"])
 
 
+def test_an_empty_run_id_is_a_usage_error(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIXGATES_RUN_ID", "")
+    result = repository.run()
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*PIXGATES_RUN_ID is set but empty*"])
+
+
 def test_a_policy_that_the_rootdir_hides_is_a_usage_error(repository: Repository) -> None:
     for name in ("pytest.ini", "conftest.py", "pytest_ledger.py", "ledger.json"):
         (repository.path / name).rename(repository.write(f"app/{name}", ""))
