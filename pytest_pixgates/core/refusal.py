@@ -11,10 +11,11 @@ import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_pixgates.core import files, quantity
+from pytest_pixgates.core import quantity
 from pytest_pixgates.core.policy import DEFAULT_MAX_AGE, Policy
 from pytest_pixgates.core.record import Record, Run
 from pytest_pixgates.core.scan import Finding, State
+from pytest_pixgates.core.subject import KINDS
 from pytest_pixgates.core.verdict import Outcome
 
 CLOCK_TOLERANCE = 120.0  # seconds that two machines' clocks may differ
@@ -139,23 +140,12 @@ def _not_for_what_is_here(run: Run, policy: Policy) -> Iterator[Refusal]:
             yield Refusal("policy-changed", str(policy.folder), "the gates or their policy changed since", again)
     subjects = {subject for record in run.records for subject in record.subjects}
     for subject in sorted(subjects, key=lambda each: (each.name, each.kind, each.sha256)):
-        if subject.kind == "content":
-            continue  # generated from other subjects, which are hashed again
-        if subject.kind not in ("tree", "file"):
+        if subject.kind not in KINDS:
             fix = "use a version that knows it"
             yield Refusal("subject-unknown", subject.name, f"a subject of unknown kind {subject.kind!r}", fix)
             continue
-        if problem := _changed(policy, subject.name, subject.sha256):
+        if problem := subject.changed(policy.root):
             yield Refusal("subject-changed", subject.name, problem, again)
-
-
-def _changed(policy: Policy, name: str, recorded: str) -> str:
-    try:
-        return "" if files.tree_sha256(policy.root / name) == recorded else "it changed since it was judged"
-    except FileNotFoundError:
-        return "it vanished since it was judged"
-    except (OSError, ValueError) as error:
-        return f"it can't be read any more: {error}"
 
 
 def _not_fresh(run: Run, policy: Policy, question: Question) -> Iterator[Refusal]:

@@ -137,6 +137,9 @@ def parse(done: Completed, place: Place) -> Report:
         raise ToolError(f"checkov ended with {done.returncode}: {done.tail()}")
     try:
         parts = [_part(each, place) for each in _reports(done)]
+        if done.returncode != any(part.failed for part in parts):
+            failed = sum(len(part.failed) for part in parts)
+            raise ToolError(f"checkov contradicts itself: {failed} failed, return code {done.returncode}")
     except (KeyError, TypeError, AttributeError, ValueError):
         raise ToolError(f"checkov's output has an unknown form: {done.stdout[:200]!r}") from None
     counts: Counter[str] = Counter()
@@ -156,6 +159,9 @@ def _part(report: dict[str, Any], place: Place) -> Report:
     """What it said on one framework."""
     framework, results = str(report["check_type"]), report["results"]
     records = {key: results.get(f"{key}_checks") or [] for key in ("passed", "failed", "skipped")}
+    counted = {key: report["summary"][key] for key in records}
+    if counted != {key: len(listed) for key, listed in records.items()}:
+        raise ToolError(f"checkov contradicts itself: its summary of {framework} is {counted}, its lists are others")
     unparsed = results.get("parsing_errors") or []
     problems = [Problem("checkov could not parse it", place({"file_abs_path": each})[0]) for each in unparsed]
     if report["summary"].get("parsing_errors") and not unparsed:

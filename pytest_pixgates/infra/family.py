@@ -48,6 +48,8 @@ class Infra(Family):
 
 def matches(root: Path, pattern: str, *, with_files: bool = False) -> list[str]:
     """The folders (and files) under `root` that `pattern` names, sorted, without hidden ones below its wildcard."""
+    if Path(pattern) == Path():
+        return ["."]  # which glob refuses
     found = (path for path in root.glob(pattern) if path.is_dir() or (with_files and path.is_file()))
     names = (path.relative_to(root) for path in found)
     asked = Path(pattern).parts

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import os.path
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
 SOURCES = ("*.tf", "*.tfvars", "*.tftest.hcl", "tests/*.tftest.hcl")
-REFUSED = ("*.tf.json", "*.tftest.json", "tests/*.tftest.json")
+# What Terraform would read and this doesn't, and what it would not read though it looks like Terraform.
+REFUSED = {
+    "Terraform in JSON is not read here": ("*.tf.json", "*.tftest.json", "tests/*.tftest.json"),
+    "Terraform does not read this": ("*.tofu", "*.tofu.json", "*.tofutest.hcl", "tests/*.tofutest.hcl"),
+}
+
+
+# A function's path that leads out of the folder: "${path.module}/../x", or "../x" from where Terraform runs.
+_READS = re.compile(
+    r"\b(?:file\w*|templatefile)\(\s*\"(?:\$\{path\.(?:module|root|cwd)\}/)?(?P<path>[^\"\n]*\.\./[^\"\n]*)\""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +71,21 @@ class External:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A folder of Terraform with all local modules that it reaches; `folders` starts with the stack itself."""
+    """A folder of Terraform with all local modules that it reaches; `folders` starts with the stack itself.
+
+    `inputs` are files elsewhere that its expressions read (`file("${path.module}/../topics.json")`).
+    """
 
     folders: tuple[Path, ...]
+    inputs: tuple[Path, ...]
     sources: tuple[Source, ...]
     external: tuple[External, ...]
     problems: tuple[Problem, ...]
+
+    @property
+    def judged(self) -> tuple[Path, ...]:
+        """All that a tool could read of it."""
+        return (*self.folders, *self.inputs)
 
     @property
     def own(self) -> tuple[Source, ...]:
@@ -79,6 +99,13 @@ class Stack:
         return tuple(each for each in self.sources if each.name.endswith(".tftest.hcl") and each.path.parent in places)
 
     @property
+    def needs_providers(self) -> bool:
+        """Whether Terraform has to install a provider for it; `terraform_data` is of the one that is built in."""
+        judged = ("resource", "data", "ephemeral", "provider")
+        blocks = [block for each in self.sources if each.path.suffix == ".tf" for block in each.blocks]
+        return any(block.kind in judged and not block.labels[0].startswith("terraform") for block in blocks)
+
+    @property
     def scanned(self) -> dict[str, int]:
         return {"files": len(self.own), "blocks": sum(len(each.blocks) for each in self.own)}
 
@@ -86,15 +113,18 @@ class Stack:
 def load(folder: Path, root: Path) -> Stack:
     """Read the stack at `folder`. What is wrong with it is in `problems`; nothing is raised for a source."""
     folders, found, external, problems = [folder], list[Source](), list[External](), list[Problem]()
+    inputs = list[Path]()
     for place in folders:  # grows while modules are found
         read = _Folder(place, root)
         found += read.sources
         external += read.external
         problems += read.problems
+        inputs += [path for path in read.inputs if path not in inputs]
         folders += [module for module in read.modules if module not in folders]
     if not any(each.blocks for each in found if each.path.parent == folder and each.path.suffix == ".tf"):
         problems.append(_empty(folder, root))
-    return Stack(tuple(folders), tuple(found), tuple(external), tuple(problems))
+    problems += _lost_tests(folder, root) if folder.is_dir() else ()
+    return Stack(tuple(folders), tuple(inputs), tuple(found), tuple(external), tuple(problems))
 
 
 def parse(text: str, label: str) -> tuple[Block, ...]:
@@ -112,14 +142,14 @@ class _Folder:
 
     def __init__(self, folder: Path, root: Path) -> None:
         self.sources, self.problems = list[Source](), list[Problem]()
-        self.modules, self.external = list[Path](), list[External]()
+        self.modules, self.external, self.inputs = list[Path](), list[External](), list[Path]()
         if not folder.is_dir() or not sources.inside(folder, root):
             self.problems.append(Problem("is no folder inside the repository", sources.name(folder, root)))
             return
-        for path in sorted(path for pattern in REFUSED for path in folder.glob(pattern)):
-            label = sources.name(path, root)
-            self.problems.append(Problem("Terraform in JSON is not read here", label, fix="write it in HCL"))
-        for path in sorted(path for pattern in SOURCES for path in folder.glob(pattern)):
+        for why, patterns in REFUSED.items():
+            for path in _files(folder, patterns):
+                self.problems.append(Problem(why, sources.name(path, root), fix="write it in HCL, in a .tf file"))
+        for path in _files(folder, SOURCES):
             self._read(path, root)
 
     def _read(self, path: Path, root: Path) -> None:
@@ -130,9 +160,21 @@ class _Folder:
             self.problems.append(error.problem)
             return
         self.sources.append(source)
+        self._note_inputs(source, root)
         for block in source.blocks if path.suffix == ".tf" else ():
             if block.kind == "module":
                 self._follow(block, source, root)
+
+    def _note_inputs(self, source: Source, root: Path) -> None:
+        """Find what the file reads outside of its folder, which is judged with it."""
+        for match in _READS.finditer(source.text):
+            line, written = source.text.count("\n", 0, match.start()) + 1, match["path"]
+            path = Path(os.path.normpath(source.path.parent / written))
+            if "${" in written or not sources.inside(path, root) or not path.exists():
+                fix = "name a file of this repository, by a path without expressions after ${path.module}"
+                self.problems.append(Problem(f"reads {written!r}, which can't be followed", source.name, line, fix))
+            else:
+                self.inputs.append(path)
 
     def _follow(self, block: Block, source: Source, root: Path) -> None:
         target = block.string("source")
@@ -145,6 +187,21 @@ class _Folder:
         else:
             message = f"module source {target!r} is no folder inside the repository"
             self.problems.append(Problem(message, source.name, block.line, "correct the path"))
+
+
+def _files(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """What matches, sorted, without what Terraform ignores: hidden files and editors' backups."""
+    found = (path for pattern in patterns for path in folder.glob(pattern))
+    return sorted(path for path in found if not path.name.startswith((".", "#")))
+
+
+def _lost_tests(folder: Path, root: Path) -> Iterator[Problem]:
+    """Test files that no `terraform test` of any stack runs."""
+    for path in _files(folder, ["**/*.tftest.hcl"]):
+        stack = path.parent.parent if path.parent.name == "tests" else path.parent
+        if ".terraform" not in path.parts and not any(stack.glob("*.tf")):
+            fix = "move it beside the stack's files, or into its folder tests/"
+            yield Problem("lies where `terraform test` does not look", sources.name(path, root), fix=fix)
 
 
 def _empty(folder: Path, root: Path) -> Problem:

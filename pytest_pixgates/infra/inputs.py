@@ -133,9 +133,13 @@ def add_manifest(text: str, label: str, inputs: Inputs) -> None:
     found = documents.parse_json(text, label) if label.endswith(".json") else documents.parse(text, label)
     if not found:
         raise Unreadable("is empty or holds only comments", label, remedy="remove it")
+    for each in found:
+        if isinstance(each.value, dict) and ("apiVersion" in each.value) != ("kind" in each.value):
+            absent = "kind" if "apiVersion" in each.value else "apiVersion"
+            raise Unreadable(f"has no {absent}, so checkov would pass over it", label, each.line, remedy="add it")
     objects = [each for each in found if each.is_object and each.kind not in ("Kustomization", "Component")]
     for each in objects:
-        if each.kind == "List":
+        if each.kind.endswith("List"):
             raise Unreadable("is a List, whose items checkov need not look into", label, each.line, remedy="split it")
         for keys, problem in _odd_containers(each.value, ()):
             raise Unreadable(problem, label, each.line_of(keys) or each.line, remedy="write a list of containers")
@@ -169,7 +173,7 @@ def _follow_modules(target: Path, root: Path, inputs: Inputs) -> None:
     for folder in sorted({(root / name).parent for name in inputs.frameworks.get("terraform", ())}):
         stack = hcl.load(folder, root)
         inputs.problems += [each for each in stack.problems if each not in inputs.problems]
-        inputs.folders += [each for each in stack.folders if not each.is_relative_to(target)]
+        inputs.folders += [each for each in stack.judged if not each.is_relative_to(target)]
         for source in stack.sources:
             if source.name not in inputs.texts:
                 inputs.texts[source.name] = source.text

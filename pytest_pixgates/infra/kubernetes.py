@@ -62,6 +62,7 @@ def validate(
     objects: Sequence[Document], versions: Sequence[str], overlay: kustomize.Overlay
 ) -> tuple[tuple[Finding, ...], tuple[Problem, ...]]:
     """Hold each object against the strict schema of each version."""
+    _refuse_unknown(versions)
     library, broken, problems = _library(), dict[tuple[str, ...], list[str]](), dict[str, Problem]()
     places = dict[tuple[str, ...], tuple[str, int]]()
     for each in objects:
@@ -69,7 +70,7 @@ def validate(
             try:
                 library.validate(each.value, version, strict=True)
             except library.ValidationError as error:
-                message, keys = explain(error)
+                message, keys = explain(error, secret=each.kind == "Secret")
                 key = (each.label, message)
                 broken.setdefault(key, []).append(version)
                 places[key] = overlay.where(each.kind, each.name, keys)
@@ -90,10 +91,12 @@ def validate(
     return findings, tuple(problems.values())
 
 
-def explain(error: Any) -> tuple[str, tuple[object, ...]]:
-    """A validation error as text, and the keys of the value that it is about."""
+def explain(error: Any, *, secret: bool = False) -> tuple[str, tuple[object, ...]]:
+    """A validation error as text, and the keys of the value that it is about; the value of a secret is not told."""
     keys, message = tuple(error.absolute_path), str(error.message)
     unknown = re.match(r"Additional properties are not allowed \((.*) (?:was|were) unexpected\)", message)
+    if not unknown and secret:
+        return f"{_dotted(keys)}: does not fit the schema (its value is not shown)", keys
     if not unknown:
         return f"{_dotted(keys)}: {message[:300]}", keys
     names = re.findall(r"'([^']+)'", unknown[1])
@@ -119,8 +122,20 @@ def _unjudged(each: Document, version: str, error: Exception, path: str, line: i
         api = each.value.get("apiVersion")
         message = f"{each.label}: Kubernetes {version} has no schema of {each.kind} in {api}"
         return Problem(message, path, line, "correct apiVersion or kind; custom resources can't be judged here")
-    said = getattr(error, "message", None) or str(error) or type(error).__name__
+    text = "" if each.kind == "Secret" else getattr(error, "message", None) or str(error)
+    said = text or type(error).__name__
     return Problem(f"{each.label}: not judged for Kubernetes {version}: {said}", path, line)
+
+
+def _refuse_unknown(versions: Sequence[str]) -> None:
+    # The library would take the nearest older one without a word.
+    library = _library()
+    known = [library.utils.major_minor(each) for each in library.utils.all_versions()]
+    if unknown := [each for each in versions if each not in known]:
+        raise NotMeasured(
+            f"no schemas of Kubernetes {', '.join(unknown)} here",
+            remedy=f"in kubernetes_versions, name some of {known[0]} to {known[-1]}, or update kubernetes-validate",
+        )
 
 
 def _library() -> Any:

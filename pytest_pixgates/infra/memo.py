@@ -42,5 +42,4 @@ class Memo:
             return None
 
     def _unchanged(self, scan: Scan) -> bool:
-        judged = [subject for subject in scan.subjects if subject.kind != "content"]
-        return bool(judged) and all(files.tree_sha256(self._root / each.name) == each.sha256 for each in judged)
+        return bool(scan.subjects) and not any(each.changed(self._root) for each in scan.subjects)

@@ -11,6 +11,7 @@ from pytest_pixgates.core import environ, quantity
 from pytest_pixgates.core.policy import INLINE_SKIP, matches
 from pytest_pixgates.core.scan import Finding, Severity
 
+NEVER_OFF = ("terraform-validate", "terraform-test", "kubernetes-schema", "kubernetes-expect")
 FRAMEWORKS = ("terraform", "kubernetes", "dockerfile", "github_actions")
 
 
@@ -31,6 +32,8 @@ class Rule:
             raise ValueError(f"rule {self.rule!r} must name one rule")
         if self.rule == INLINE_SKIP:
             raise ValueError(f"{INLINE_SKIP} can't be switched off: register a waiver for the one that you need")
+        if self.rule in NEVER_OFF:
+            raise ValueError(f"{self.rule} can't be switched off: what it finds can't be applied at all")
         if not self.reason.strip():
             raise ValueError(f"rule {self.rule}: reason is empty")
         if not self.paths or not all(path.strip() for path in self.paths):
@@ -105,3 +108,5 @@ def _refuse_outside(path: str, key: str) -> None:
     parts = PurePosixPath(path).parts
     if not path.strip() or path.startswith("/") or ".." in parts:
         raise ValueError(f"{key}: {path!r} must be a path inside the repository")
+    if any("**" in part and part != "**" for part in parts):
+        raise ValueError(f"{key}: in {path!r}, ** must stand alone between slashes")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +48,8 @@ class Terraform:
     def scan(self, folder: Path) -> Scan:
         """Judge the stack at `folder`. The work tree stays as it is. Raises ToolError."""
         target, stack = sources.name(folder, self.root), hcl.load(folder, self.root)
-        subjects = sources.trees(stack.folders, self.root)
-        problems = (*stack.problems, *_lock_problems(folder, self.root), *_test_problems(stack))
+        subjects = sources.trees(stack.judged, self.root)
+        problems = (*stack.problems, *_lock_problems(stack, self.root), *_test_problems(stack))
         if problems:
             return Scan(NAME, target, problems=problems, subjects=subjects)
         with tempfile.TemporaryDirectory(prefix="pixgates-terraform-") as scratch:
@@ -114,7 +115,7 @@ class _Session:
             return findings, problems, 0  # its tests could only repeat the error
         runs = 0
         if stack.tests:
-            outcome = parse_tests(self._run(TEST).stdout, self.place, stack.tests, self.folder)
+            outcome = parse_tests(self._run(TEST), self.place, stack.tests, self.folder)
             findings, problems, runs = [*findings, *outcome.findings], [*outcome.problems], outcome.passed
         return findings, problems, runs
 
@@ -145,12 +146,14 @@ class _Session:
         done = self._run(VALIDATE)
         try:
             report = json.loads(done.stdout)
-            valid, diagnostics = bool(report["valid"]), list(report["diagnostics"])
+            valid, diagnostics = report["valid"], list(report["diagnostics"])
         except (ValueError, KeyError, TypeError):
             raise ToolError(f"terraform validate said nothing readable: {done.tail()}") from None
         findings = [_finding("terraform-validate", each, self.place) for each in diagnostics]
-        if not valid and not any(each.severity is Severity.ERROR for each in findings):
-            raise ToolError(f"terraform validate says invalid, without an error: {done.tail()}")
+        errors = any(each.severity is Severity.ERROR for each in findings)
+        if (valid, done.returncode) != ((False, 1) if errors else (True, 0)):
+            said = f"valid: {valid}, return code {done.returncode}, {'an error' if errors else 'no error'}"
+            raise ToolError(f"terraform validate contradicts itself: {said}: {done.tail()}")
         return findings
 
 
@@ -163,14 +166,14 @@ class Tests:
     passed: int
 
 
-def parse_tests(output: str, place: Place, tests: tuple[hcl.Source, ...], folder: Path) -> Tests:
+def parse_tests(done: Completed, place: Place, tests: tuple[hcl.Source, ...], folder: Path) -> Tests:
     """Read `terraform test -json`. `place` maps its file names to those of the repository. Raises ToolError.
 
     It ends well with no test at all, so every run that `tests` declare must have been reported as passed.
     """
     status, findings, problems, summary = dict[Run, str](), list[Finding](), list[Problem](), dict[str, Any]()
     try:
-        for event in map(json.loads, output.splitlines()):
+        for event in map(json.loads, done.stdout.splitlines()):
             run = (str(event.get("@testfile", "")), str(event.get("@testrun", "")))
             if event["type"] == "test_run" and event["test_run"].get("status"):
                 status[run] = event["test_run"]["status"]
@@ -184,20 +187,27 @@ def parse_tests(output: str, place: Place, tests: tuple[hcl.Source, ...], folder
                     message = f"terraform test could not run {run[1] or 'the tests'}: {finding.message}"
                     problems.append(Problem(message, finding.path, finding.line, "mend the test"))
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ToolError(f"terraform test said something unreadable: {output[-200:]!r}") from None
+        raise ToolError(f"terraform test said something unreadable: {done.stdout[-200:]!r}") from None
     problems += _missing_runs(tests, folder, status)
-    problems += [] if problems else _contradictions(summary, findings, place(""))
-    return Tests(tuple(findings), tuple(problems), int(summary.get("passed", 0)))
-
-
-def _contradictions(summary: dict[str, Any], findings: list[Finding], path: str) -> Iterator[Problem]:
-    """Where the summary says less than that all passed, or failed with a finding."""
     counts = {key: summary.get(key, 0) for key in ("passed", "failed", "errored", "skipped")}
+    problems += [] if problems else _contradictions(done.returncode, counts, status, findings, place(""))
+    return Tests(tuple(findings), tuple(problems), int(counts["passed"]))
+
+
+def _contradictions(
+    returncode: int, counts: dict[str, int], status: dict[Run, str], findings: list[Finding], path: str
+) -> Iterator[Problem]:
+    """Where the summary says less than that all passed, or failed with a finding, or the parts don't fit together."""
     said = ", ".join(f"{count} {key}" for key, count in counts.items())
+    runs = Counter(status.values())
     if counts["failed"] and not findings:
         yield Problem(f"terraform test failed without saying where: {said}", path)
     elif counts["errored"] or counts["skipped"] or not (counts["passed"] or findings):
         yield Problem(f"terraform test did not run everything: {said}", path)
+    elif (counts["passed"], counts["failed"]) != (runs["pass"], runs["fail"]) or returncode != bool(runs["fail"]):
+        reported = ", ".join(f"{count} {name}" for name, count in sorted(runs.items()))
+        message = f"terraform test contradicts itself: {said}; reported {reported}; return code {returncode}"
+        yield Problem(message, path)
 
 
 def _missing_runs(tests: tuple[hcl.Source, ...], folder: Path, status: dict[tuple[str, str], str]) -> Iterator[Problem]:
@@ -229,12 +239,14 @@ def _one_line(done: Completed) -> str:
     return " ".join(done.tail().replace("│", " ").replace("╷", " ").replace("╵", " ").split())
 
 
-def _lock_problems(folder: Path, root: Path) -> Iterator[Problem]:
+def _lock_problems(stack: hcl.Stack, root: Path) -> Iterator[Problem]:
     # With -lockfile=readonly a wrong h1 is refused, but a lock that has only zh: hashes is accepted unchecked.
-    path = folder / LOCK
+    path, label = stack.folders[0] / LOCK, sources.name(stack.folders[0] / LOCK, root)
     if not path.exists():
+        if stack.needs_providers:
+            message = f"there is no {LOCK}, so the providers are not pinned"
+            yield Problem(message, sources.name(stack.folders[0], root), fix="run `terraform init` there and commit it")
         return
-    label = sources.name(path, root)
     try:
         blocks = hcl.parse(sources.read(path, root), label)
     except sources.Unreadable as error:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_pixgates.core.errors import ToolError
-from pytest_pixgates.core.process import run
+from pytest_pixgates.core.process import Completed, run
 from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity
+from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.tools import Tool
 from pytest_pixgates.infra import hcl, invocation, sources
 
@@ -43,8 +44,8 @@ class Tflint:
         """Judge the stack at `folder`, and its calls of modules. Raises ToolError."""
         target, stack = sources.name(folder, self.root), hcl.load(folder, self.root)
         config = self.config or nearest_config(folder, self.root)
-        judged = (*stack.folders, *((config,) if config else ()))
-        subjects = sources.trees(judged, self.root)
+        judged = (*stack.judged, *((config,) if config else ()))
+        subjects = (*sources.trees(judged, self.root), *self._absent(folder, config))
         skips = [each for it in stack.sources for each in sources.inline_skips(NAME, it.text, it.name)]
         problems = (*stack.problems, *config_problems(config, self.root, self.rulesets))
         if problems:
@@ -56,7 +57,7 @@ class Tflint:
             options = (f"--config={(config or recommended).absolute()}", "--call-module-type=all")
             argv = (self.tool.path, *options, "--format=json", "--no-color")
             done = run(argv, cwd=folder, timeout=self.timeout)
-        findings, errors = parse(done.stdout, done.tail(), folder, self.root)
+        findings, errors = parse(done, folder, self.root)
         return Scan(
             NAME,
             target,
@@ -66,6 +67,15 @@ class Tflint:
             tools=(invocation.used(self.tool, self.root, argv),),
             subjects=subjects,
         )
+
+    def _absent(self, folder: Path, config: Path | None) -> Iterator[Subject]:
+        """The configurations that would count instead, were they there."""
+        for place in (folder, *folder.parents) if self.config is None else ():
+            if place / CONFIG == config:
+                return
+            yield Subject(sources.name(place / CONFIG, self.root), "", "absent")
+            if place == self.root:
+                return
 
 
 def nearest_config(folder: Path, root: Path) -> Path | None:
@@ -112,17 +122,18 @@ def _not_enabled(ruleset: str, label: str) -> Problem:
     )
 
 
-def parse(output: str, said: str, folder: Path, root: Path) -> tuple[tuple[Finding, ...], tuple[Problem, ...]]:
+def parse(done: Completed, folder: Path, root: Path) -> tuple[tuple[Finding, ...], tuple[Problem, ...]]:
     """Read tflint's JSON: its issues, and what it could not load. Raises ToolError for anything else."""
     try:
-        report = json.loads(output)
-        issues, errors = report["issues"], report["errors"]
-        return (
-            tuple(_finding(issue, folder, root) for issue in issues),
-            tuple(_problem(error, folder, root) for error in errors),
-        )
+        report = json.loads(done.stdout)
+        issues = tuple(_finding(issue, folder, root) for issue in report["issues"])
+        errors = tuple(_problem(error, folder, root) for error in report["errors"])
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ToolError(f"tflint said nothing readable: {said or output[:200]!r}") from None
+        raise ToolError(f"tflint said nothing readable: {done.tail() or done.stdout[:200]!r}") from None
+    if done.returncode != (1 if errors else 2 if issues else 0):
+        said = f"{len(issues)} issue(s), {len(errors)} error(s), return code {done.returncode}"
+        raise ToolError(f"tflint contradicts itself: {said}: {done.tail()}")
+    return issues, errors
 
 
 def _finding(issue: dict[str, Any], folder: Path, root: Path) -> Finding:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from pytest_pixgates.core import decode
 from pytest_pixgates.core.scan import Scan
 from pytest_pixgates.core.verdict import Outcome
 from tests.tools.conftest import Project
@@ -164,7 +165,15 @@ def test_a_link_out_of_the_repository_is_an_error(new_project: New) -> None:
 @pytest.mark.parametrize("version", ["1.24", "1.99"])
 def test_a_version_without_schemas_is_an_error(new_project: New, version: str) -> None:
     scan = new_project(one(CONFIG)).infra(kubernetes_versions=(version,)).kubernetes("k8s")
-    assert f"not judged for Kubernetes {version}" in problems(scan)
+    assert f"no schemas of Kubernetes {version} here | in kubernetes_versions, name some of 1." in problems(scan)
+
+
+def test_what_a_secret_holds_is_never_told(new_project: New) -> None:
+    secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: web}\nstringData:\n  pin: 271828\ndata: hunter2\n"
+    scan = new_project(one(secret)).infra().kubernetes("k8s")
+    assert scan.outcome is Outcome.FAIL
+    assert "does not fit the schema (its value is not shown)" in scan.findings[0].message
+    assert not any(value in json.dumps(decode.encode(scan)) for value in ("271828", "hunter2"))
 
 
 def test_a_hidden_kubectl_is_an_error_that_says_how_to_get_it(new_project: New) -> None:

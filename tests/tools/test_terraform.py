@@ -161,7 +161,9 @@ def test_a_lock_with_another_hash_is_an_error(new_project: New, mirror: Path) ->
 
 def test_a_provider_without_a_lock_is_an_error(new_project: New, mirror: Path) -> None:
     project = new_project({"iac/main.tf": AWS})
-    assert "commit the lock file" in problems(project.infra(terraform_mirror=str(mirror)).terraform("iac"))
+    text = problems(project.infra(terraform_mirror=str(mirror)).terraform("iac"))
+    assert "iac: there is no .terraform.lock.hcl" in text
+    assert "run `terraform init` there and commit it" in text
     assert project.names() == {"iac", "iac/main.tf"}
 
 

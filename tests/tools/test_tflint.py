@@ -13,6 +13,7 @@ from pytest_pixgates.core.verdict import Outcome
 from pytest_pixgates.infra.policy import Rule
 from tests.tools.conftest import Project
 
+ABSENT = "it was not there when it was judged"
 New = Callable[[Mapping[str, str | bytes]], Project]
 
 GOOD = """\
@@ -55,7 +56,18 @@ def test_the_nearest_configuration_counts_and_is_a_subject(new_project: New) -> 
     project = new_project({"iac/.tflint.hcl": ALL, "iac/dev/main.tf": GOOD + 'variable "x" {\n  type = string\n}\n'})
     scan = project.infra().tflint("iac/dev")
     assert "terraform_documented_variables" in {finding.rule for finding in scan.findings}
-    assert [subject.name for subject in scan.subjects] == ["iac/dev", "iac/.tflint.hcl"]
+    judged = [(subject.name, subject.kind) for subject in scan.subjects]
+    assert judged == [("iac/dev", "tree"), ("iac/.tflint.hcl", "file"), ("iac/dev/.tflint.hcl", "absent")]
+
+
+def test_a_configuration_that_comes_later_would_count_so_the_scan_does_not(new_project: New) -> None:
+    project = new_project({"iac/dev/main.tf": GOOD})
+    scan = project.infra().tflint("iac/dev")
+    assert scan, scan.lines()
+    assert not any(subject.changed(project.root) for subject in scan.subjects)
+    project.write({".tflint.hcl": ALL})
+    changed = {subject.name: subject.changed(project.root) for subject in scan.subjects}
+    assert changed == {"iac/dev": "", "iac/dev/.tflint.hcl": "", "iac/.tflint.hcl": "", ".tflint.hcl": ABSENT}
 
 
 def test_the_policy_weighs_switches_off_and_counts(new_project: New) -> None:

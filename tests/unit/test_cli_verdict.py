@@ -105,6 +105,10 @@ SPOILED: dict[str, tuple[str, Callable[[Run], Run]]] = {
         "subject-changed",
         lambda run: with_scan(run, subjects=(Subject("iac/gone", "0" * 64),)),
     ),
+    "a subject that was absent": (
+        "subject-changed",
+        lambda run: with_scan(run, subjects=(Subject("iac/prod", "", "absent"),)),
+    ),
     "a subject that can't be a path": (
         "subject-changed",
         lambda run: with_scan(run, subjects=(Subject("iac/\x00", "0" * 64),)),

@@ -50,6 +50,9 @@ def test_the_section_is_read() -> None:
         ({"rules": [{"rule": "CKV_1"}]}, "is required"),
         ({"rules": [{"rule": "CKV_1", "reason": "x", "paths": []}]}, "paths is empty"),
         ({"rules": [{"rule": "inline-skip", "reason": "x"}]}, "can't be switched off"),
+        ({"rules": [{"rule": "terraform-validate", "reason": "x"}]}, "can't be switched off"),
+        ({"rules": [{"rule": "kubernetes-schema", "reason": "x"}]}, "can't be switched off"),
+        ({"tflint": ["iac/**prod"]}, "** must stand alone"),
         ({"terrafrom": []}, "did you mean 'terraform'"),
     ],
 )
@@ -77,6 +80,11 @@ def test_each_match_is_a_gate(root: Path) -> None:
         ("checkov[Dockerfile]", "checkov[0]"),
         ("kubernetes[k8s/overlays/*]", "kubernetes[0]"),
     ]
+
+
+def test_the_repository_itself_can_be_named(root: Path) -> None:
+    settings = InfraPolicy(terraform=(".",), tflint=("./",))
+    assert [gate.name for gate in Infra().gates(settings, root)] == ["terraform[.]", "tflint[.]"]
 
 
 def test_a_pattern_that_matches_nothing_is_an_error(root: Path) -> None:

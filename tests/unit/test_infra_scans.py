@@ -70,8 +70,9 @@ def said(stdout: object, stderr: str = "", returncode: int = 0) -> Completed:
     return Completed(returncode, output, stderr)
 
 
-def report(framework: str = "terraform", **results: object) -> dict[str, object]:
-    return {"check_type": framework, "results": results, "summary": {"parsing_errors": 0}}
+def report(framework: str = "terraform", **results: list[object]) -> dict[str, object]:
+    counts = {key: len(results.get(f"{key}_checks", ())) for key in ("passed", "failed", "skipped")}
+    return {"check_type": framework, "results": results, "summary": {**counts, "parsing_errors": 0}}
 
 
 def place(record: dict[str, object]) -> tuple[str, int]:
@@ -83,8 +84,8 @@ RECORD = {"check_id": "CKV_1", "check_name": "Be good", "file_abs_path": "main.t
 
 def test_one_report_and_a_list_of_them_are_read_alike() -> None:
     one = report(passed_checks=[RECORD], failed_checks=[RECORD])
-    assert checkov.parse(said(one), place).by_framework == {"terraform": 2}
-    many = checkov.parse(said([one, report("kubernetes", skipped_checks=[RECORD])]), place)
+    assert checkov.parse(said(one, returncode=1), place).by_framework == {"terraform": 2}
+    many = checkov.parse(said([one, report("kubernetes", skipped_checks=[RECORD])], returncode=1), place)
     assert many.by_framework == {"terraform": 2, "kubernetes": 1}
     assert [(each.rule, each.severity) for each in many.failed] == [("CKV_1", Severity.ERROR)]
     assert [(each.rule, each.resource) for each in many.skipped] == [("inline-skip", "CKV_1")]
@@ -94,7 +95,7 @@ def test_one_report_and_a_list_of_them_are_read_alike() -> None:
     ("given", "meant"), [("LOW", Severity.NOTE), ("MEDIUM", Severity.WARNING), ("?", Severity.ERROR)]
 )
 def test_a_severity_weighs_what_it_says_and_an_unknown_one_most(given: str, meant: Severity) -> None:
-    scan = checkov.parse(said(report(failed_checks=[{**RECORD, "severity": given}])), place)
+    scan = checkov.parse(said(report(failed_checks=[{**RECORD, "severity": given}]), returncode=1), place)
     assert scan.failed[0].severity is meant
 
 
@@ -110,7 +111,12 @@ def test_a_bare_summary_counts_nothing() -> None:
         said("[1]"),
         said({"odd": 1}),
         said(report(), returncode=2),
-        said(report(failed_checks=[{}])),
+        said(report(), returncode=1),
+        said(report(), returncode=-9),
+        said(report(failed_checks=[{}]), returncode=1),
+        said(report(failed_checks=[RECORD]), returncode=0),
+        said({**report(passed_checks=[RECORD]), "summary": {"passed": 2, "failed": 0, "skipped": 0}}),
+        said({**report(passed_checks=[RECORD]), "summary": {"passed": 1, "failed": 1, "skipped": 0}}),
         said({"results": {}}),
         said('{"a": 1}{"a": 1}'),
     ],
@@ -123,7 +129,7 @@ def test_anything_else_is_no_answer(done: Completed) -> None:
 def test_files_and_modules_that_it_did_not_read_are_problems() -> None:
     unparsed = report(parsing_errors=["main.tf"])
     assert checkov.parse(said(unparsed), place).problems[0].path == "main.tf"
-    unnamed = {**report(), "summary": {"parsing_errors": 1}}
+    unnamed = {**report(), "summary": {"passed": 0, "failed": 0, "skipped": 0, "parsing_errors": 1}}
     assert "does not say which" in checkov.parse(said(unnamed), place).problems[0].message
     warned = checkov.parse(said(report(), stderr="Failed to download module a/b/c:None\n"), place)
     assert "Failed to download module" in warned.problems[0].message
@@ -135,7 +141,22 @@ def test_files_and_modules_that_it_did_not_read_are_problems() -> None:
 @pytest.mark.parametrize("output", ["", "{", "[]", "{}", '{"issues": [1], "errors": []}', '{"issues": []}'])
 def test_tflint_must_say_both_lists(output: str, tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="tflint said nothing readable"):
-        tflint.parse(output, "", tmp_path, tmp_path)
+        tflint.parse(said(output), tmp_path, tmp_path)
+
+
+ISSUE = {"rule": {"name": "r", "severity": "warning", "link": ""}, "message": "m", "range": {"filename": "main.tf"}}
+
+
+@pytest.mark.parametrize(
+    ("issues", "errors", "returncode"),
+    [(0, 0, 2), (0, 0, 1), (0, 0, -9), (1, 0, 0), (1, 0, 1), (0, 1, 0), (0, 1, 2), (1, 1, 2)],
+)
+def test_tflint_must_not_contradict_itself(issues: int, errors: int, returncode: int, tmp_path: Path) -> None:
+    output = {"issues": [ISSUE] * issues, "errors": [{"message": "m"}] * errors}
+    with pytest.raises(ToolError, match="contradicts itself"):
+        tflint.parse(said(output, returncode=returncode), tmp_path, tmp_path)
+    fitting = 1 if errors else 2 if issues else 0
+    assert len(tflint.parse(said(output, returncode=fitting), tmp_path, tmp_path)[0]) == issues
 
 
 def declared(tmp_path: Path) -> tuple[hcl.Source, ...]:
@@ -165,10 +186,11 @@ def events(*runs: tuple[str, str], **summary: int) -> str:
         (events(("a", "pass"), ("b", "pass"), passed=0), "did not run everything"),
         (events(("a", "pass"), ("b", "fail"), passed=1, failed=1), "without saying where"),
         (events(("a", "pass"), ("b", "error"), passed=1, errored=1), "1 errored"),
+        (events(("a", "pass"), ("b", "pass"), passed=3), "contradicts itself"),
     ],
 )
 def test_every_declared_test_must_have_run(output: str, problem: str, tmp_path: Path) -> None:
-    outcome = terraform.parse_tests(output, str, declared(tmp_path), tmp_path)
+    outcome = terraform.parse_tests(said(output), str, declared(tmp_path), tmp_path)
     assert bool(outcome.problems) is bool(problem)
     assert problem in "".join(map(str, outcome.problems))
 
@@ -176,7 +198,14 @@ def test_every_declared_test_must_have_run(output: str, problem: str, tmp_path: 
 @pytest.mark.parametrize("output", ["Error: x", "[]", "{}", '{"type": "test_run"}'])
 def test_terraform_tests_must_be_readable(output: str, tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="unreadable"):
-        terraform.parse_tests(output, str, declared(tmp_path), tmp_path)
+        terraform.parse_tests(said(output), str, declared(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("returncode", [1, 2, -9])
+def test_terraform_test_that_passed_must_have_ended_well(returncode: int, tmp_path: Path) -> None:
+    all_passed = said(events(("a", "pass"), ("b", "pass"), passed=2), returncode=returncode)
+    (problem,) = terraform.parse_tests(all_passed, str, declared(tmp_path), tmp_path).problems
+    assert "contradicts itself" in problem.message
 
 
 def test_a_mirror_is_used_for_exactly_what_it_holds(tmp_path: Path) -> None:

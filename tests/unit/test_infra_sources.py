@@ -127,3 +127,62 @@ def test_sources_outside_huge_or_special_are_refused(tmp_path: Path) -> None:
     problems = {problem.path: problem.message for problem in hcl.load(root, root).problems}
     assert "leads out of the repository" in problems["link.tf"]
     assert set(problems) >= {"loop.tf", "folder.tf", "huge.tf", "pipe.tf"}
+
+
+def test_a_stack_is_what_terraform_reads_and_says_what_it_does_not(tmp_path: Path) -> None:
+    files = {
+        "app/main.tf": 'resource "a" "b" {}\n',
+        "app/.hidden.tf": "nonsense {",
+        "app/tests/ok.tftest.hcl": 'run "a" {}\n',
+        "app/specs/lost.tftest.hcl": 'run "a" {}\n',
+        "app/extra.tofu": "",
+        "app/module/main.tf": "",
+        "app/module/tests/own.tftest.hcl": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    stack = hcl.load(tmp_path / "app", tmp_path)
+    assert sorted(map(str, stack.problems)) == [
+        "app/extra.tofu: Terraform does not read this",
+        "app/specs/lost.tftest.hcl: lies where `terraform test` does not look",
+    ]
+    assert [source.name for source in stack.tests] == ["app/tests/ok.tftest.hcl"]
+
+
+def test_what_a_stack_reads_from_elsewhere_is_judged_with_it(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "topics.json").write_text("{}")
+    main = tmp_path / "app" / "main.tf"
+    main.write_text('locals {\n  a = jsondecode(file("${path.module}/../topics.json"))\n}\n')
+    stack = hcl.load(tmp_path / "app", tmp_path)
+    assert (stack.problems, stack.judged) == ((), (tmp_path / "app", tmp_path / "topics.json"))
+    for path in ("${path.module}/../${var.name}.json", "../absent.json", "../../outside.json"):
+        main.write_text(f'locals {{\n  a = file("{path}")\n}}\n')
+        (problem,) = hcl.load(tmp_path / "app", tmp_path).problems
+        assert (problem.where, "can't be followed" in problem.message) == ("app/main.tf:2", True)
+
+
+@pytest.mark.parametrize("kind", ["resource", "data", "provider", "ephemeral"])
+def test_a_stack_says_whether_it_needs_providers(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "main.tf").write_text(f'{kind} "aws_x" "y" {{}}\n')
+    assert hcl.load(tmp_path, tmp_path).needs_providers
+    (tmp_path / "main.tf").write_text(f'{kind} "terraform_data" "y" {{}}\nlocals {{}}\n')
+    assert not hcl.load(tmp_path, tmp_path).needs_providers
+
+
+@pytest.mark.parametrize(
+    ("manifest", "said"),
+    [
+        ("apiVersion: v1\nmetadata: {name: a}\n", "has no kind"),
+        ("kind: Pod\nmetadata: {name: a}\n", "has no apiVersion"),
+        ("apiVersion: v1\nkind: PodList\nitems: []\n", "whose items checkov need not look into"),
+        ("name: a\n", ""),
+    ],
+)
+def test_a_manifest_that_checkov_would_pass_over_is_refused(tmp_path: Path, manifest: str, said: str) -> None:
+    good = "apiVersion: v1\nkind: Pod\nmetadata: {name: good}\n"
+    (tmp_path / "x.yaml").write_text(f"{good}---\n{manifest}")
+    read = inputs.read(tmp_path, tmp_path, ("kubernetes",))
+    assert said in "".join(map(str, read.problems))
+    assert bool(read.problems) is bool(said)
