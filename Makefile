@@ -40,7 +40,7 @@ tools: $(READY)  ## Bring the external tools that are missing
 	$(BIN)/pixgates tools install
 
 gates: tools  ## Judge this repository with its own gates
-	$(BIN)/pytest -n $(JOBS)
+	$(BIN)/pytest
 	$(BIN)/pixgates verdict
 
 lint: $(READY)  ## Check style and types

@@ -73,6 +73,7 @@ class GateSession:
             scratch=self.scratch,
             use_cache=not self.config.getoption("--pixgates-no-cache"),
             progress=self._progress,
+            expected=lambda: frozenset(self.census.expected.values()),
         )
 
     @property

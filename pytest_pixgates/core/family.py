@@ -30,7 +30,8 @@ class Context:
     """What a family's fixture works with.
 
     `settings` is the family's section of the policy. `scratch` is a folder shared by all processes of this run.
-    `progress(text)` is a context manager that shows what a slow tool does while it runs.
+    `progress(text)` is a context manager that shows what a slow tool does while it runs. `expected()` are the ids
+    (family/name) of the gates that this run is going to judge, so that work for several can be done at once.
     """
 
     policy: Policy
@@ -38,6 +39,7 @@ class Context:
     scratch: Path
     use_cache: bool = True
     progress: Callable[[str], AbstractContextManager[None]] = _silent
+    expected: Callable[[], frozenset[str]] = frozenset
 
     @property
     def root(self) -> Path:

@@ -12,10 +12,13 @@ import re
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from urllib.parse import quote
 
 from pytest_pixgates.core.errors import ToolError, ToolMissing, ToolOutputTooLarge, ToolTimeout
@@ -32,6 +35,7 @@ _NOT_INSTALLER = frozenset(
     {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "GOBIN", "GOOS", "GOARCH", "GOROOT", "GOWORK"}
 )
 
+_ending = threading.Event()
 _TERM_GRACE = 2.0  # seconds between TERM and KILL
 _DRAIN = 0.5  # seconds that a left-behind child may keep the pipes open after the program has ended
 _TAIL_CHARS = 4_000
@@ -71,8 +75,10 @@ def run(
     command = tuple(os.fspath(part) for part in argv)
     streams = (bytearray(), bytearray())
     deadline = time.monotonic() + timeout
-    process = _start(command, cwd, {**inherited_environment(), **(env or {})})
-    with _ended_with_its_group(process):
+    with contextlib.ExitStack() as stack:
+        with _interrupts_held():
+            process = _start(command, cwd, {**inherited_environment(), **(env or {})})
+            stack.enter_context(_ended_with_its_group(process))
         try:
             _collect(process, streams, deadline, max_output)
         except TimeoutError:
@@ -84,6 +90,25 @@ def run(
     return Completed(process.returncode, out, err)
 
 
+@contextlib.contextmanager
+def pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads to run programs in. If the block is left by an exception, Ctrl-C too, their programs are ended."""
+    executor = ThreadPoolExecutor(workers)
+    try:
+        yield executor
+    except BaseException:
+        _ending.set()
+        raise
+    finally:
+        executor.shutdown(cancel_futures=True)
+        _ending.clear()
+
+
+def cores() -> int:
+    """How many programs may run at once to good use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def inherited_environment() -> dict[str, str]:
     """The part of this process's environment that every tool gets."""
     return {name: value for name, value in os.environ.items() if _INHERITED.fullmatch(name)}
@@ -93,6 +118,23 @@ def installer_environment() -> dict[str, str]:
     """What pip and go are configured with here (`PIP_*`, `GO*`), for the `env` of an installation."""
     names = (name for name in os.environ if _INSTALLER.fullmatch(name) and name not in _NOT_INSTALLER)
     return {name: os.environ[name] for name in names}
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back while a program starts, for one in between would leave it with nobody to end it."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    held: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if held:
+            handler(*held[0])
 
 
 def _start(command: tuple[str, ...], cwd: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -143,6 +185,8 @@ def _collect(
                 return
             if now > deadline:
                 raise TimeoutError
+            if _ending.is_set():
+                raise ToolError("it was ended together with what asked for it")
 
 
 def _has_exited(process: subprocess.Popen[bytes]) -> bool:

@@ -6,16 +6,20 @@ It ends well on nearly everything that should not be green, so only its JSON is 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pytest_pixgates.core import process
 from pytest_pixgates.core.errors import NotMeasured, ToolError
 from pytest_pixgates.core.process import Completed, run
 from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity
@@ -31,6 +35,8 @@ QUIET = {"CKV_SKIP_PACKAGE_UPDATE_CHECK": "true", "BC_SKIP_MAPPING": "TRUE", "LO
 _UNLOADED = re.compile(r"Unable to load module|failed to load via|Failed to download module")
 _SEVERITY = {"LOW": Severity.NOTE, "MEDIUM": Severity.WARNING}
 _INDEX = "https://www.checkov.io/5.Policy%20Index/{}.html"
+
+_MANY = Path(__file__).with_name("checkov_many.py")
 
 Place = Callable[[dict[str, Any]], tuple[str, int]]
 
@@ -50,34 +56,74 @@ class Checkov:
 
     def scan(self, target: Path) -> Scan:
         """Judge the file or folder at `target`. Raises ToolError."""
-        if target.is_dir() and kustomize.is_overlay(target) and "kubernetes" in self.frameworks:
-            return self._scan_overlay(target)
-        label, inputs = sources.name(target, self.root), read(target, self.root, self.frameworks)
-        return self._judge(label, inputs, target, lambda record: _place(record, target, self.root))
+        with tempfile.TemporaryDirectory(prefix="pixgates-checkov-") as scratch:
+            asked = self._asked(target, Path(scratch).resolve())
+            return asked.judge(self._run(asked.argv, Path(scratch)) if asked.argv else None)
 
-    def _scan_overlay(self, folder: Path) -> Scan:
+    def scans(self, targets: Sequence[Path]) -> Iterator[tuple[Path, Callable[[], Scan]]]:
+        """For each target what judges it as `scan` does, by checkov that is started only once."""
+        with tempfile.TemporaryDirectory(prefix="pixgates-checkov-") as name:
+            scratch = Path(name).resolve()
+            asked: dict[Path, _Asked] = {}
+            for number, target in enumerate(targets):
+                (scratch / f"target{number}").mkdir()
+                with contextlib.suppress(NotMeasured, OSError):  # `scan` says why
+                    asked[target] = self._asked(target, scratch / f"target{number}")
+            said = self._run_all({target: each.argv for target, each in asked.items() if each.argv}, scratch)
+            for target in targets:
+                if target in said or (target in asked and not asked[target].argv):
+                    yield target, partial(asked[target].judge, said.get(target))
+                else:
+                    yield target, partial(self.scan, target)
+
+    def _run(self, argv: Sequence[str | Path], scratch: Path) -> Completed:
+        return run((self.tool.path, *argv), cwd=scratch, timeout=self.timeout, env=_environment(scratch))
+
+    def _run_all(self, jobs: Mapping[Path, Sequence[str | Path]], scratch: Path) -> dict[Path, Completed]:
+        """What checkov says to each of `jobs`; without those that it did not end, and empty if it can't be done so."""
+        python = _python_of(self.tool.path)
+        if python is None or len(jobs) < 2:
+            return {}
+        (scratch / "jobs.json").write_text(json.dumps([[os.fspath(each) for each in argv] for argv in jobs.values()]))
+        cores = str(process.cores())
+        # -I, or the folder of the script and this machine's PYTHON* would be searched for modules.
+        argv = (python, "-I", _MANY, scratch / "jobs.json", scratch, cores)
+        with contextlib.suppress(NotMeasured):
+            run(argv, cwd=scratch, timeout=self.timeout, env=_environment(scratch))
+        ended = ((target, _completed(scratch / str(number))) for number, target in enumerate(jobs))
+        return {target: done for target, done in ended if done is not None}
+
+    def _asked(self, target: Path, scratch: Path) -> _Asked:
+        """What checkov is to be asked about `target`. `scratch` must live until it is judged. Raises NotMeasured."""
+        if target.is_dir() and kustomize.is_overlay(target) and "kubernetes" in self.frameworks:
+            return self._asked_of_overlay(target, scratch)
+        label, inputs = sources.name(target, self.root), read(target, self.root, self.frameworks)
+        return self._ask(label, inputs, target, lambda record: _place(record, target, self.root))
+
+    def _asked_of_overlay(self, folder: Path, scratch: Path) -> _Asked:
         label, overlay = sources.name(folder, self.root), kustomize.load(folder, self.root)
         generated = f"{label} (rendered)"
         inputs = Inputs(folders=list(overlay.folders), problems=list(overlay.problems), texts=dict(overlay.texts))
         inputs.problems += self._beside(folder)
         if inputs.problems:
-            return self._judge(label, inputs, folder, lambda _: (label, 0))
+            return self._ask(label, inputs, folder, lambda _: (label, 0))
         if self.kubectl is None:
             raise NotMeasured(f"{label} is a kustomize overlay, and there is no kubectl to render it")
         rendered = kustomize.render(self.kubectl, folder, timeout=self.timeout)
         objects = kustomize.parse(rendered, generated)
         add_manifest(rendered, generated, inputs)
         inputs.visible = {overlay.where(each.kind, each.name)[0] for each in objects if is_workload(each)}
-        with tempfile.TemporaryDirectory(prefix="pixgates-overlay-") as scratch:
-            manifest = Path(scratch).resolve() / "rendered.yaml"
-            manifest.write_text(rendered, encoding="utf-8")
-            scan = self._judge(label, inputs, manifest, _in_sources(overlay, objects, generated))
+        manifest = scratch / "rendered.yaml"
+        manifest.write_text(rendered, encoding="utf-8")
+        asked = self._ask(label, inputs, manifest, _in_sources(overlay, objects, generated))
         kubectl = invocation.used(self.kubectl, self.root, kustomize.command(self.kubectl, folder))
-        return dataclasses.replace(
-            scan,
-            tools=(*scan.tools, kubectl),
-            subjects=(*scan.subjects, kustomize.subject(rendered, generated)),
-        )
+
+        def judge(done: Completed | None) -> Scan:
+            scan = asked.judge(done)
+            subjects = (*scan.subjects, kustomize.subject(rendered, generated))
+            return dataclasses.replace(scan, tools=(*scan.tools, kubectl), subjects=subjects)
+
+        return _Asked(asked.argv, judge)
 
     def _beside(self, folder: Path) -> Iterator[Problem]:
         # Only what kustomize renders is judged of an overlay, so anything else in it would go unseen.
@@ -86,34 +132,70 @@ class Checkov:
                 message = f"{framework} inside a kustomize overlay is not judged with it"
                 yield Problem(message, sources.name(path, self.root), fix="move it, or name it in `checkov` by itself")
 
-    def _judge(self, label: str, inputs: Inputs, target: Path, place: Place) -> Scan:
-        """Run checkov on `target`, and hold what it says against `inputs`."""
+    def _ask(self, label: str, inputs: Inputs, target: Path, place: Place) -> _Asked:
+        """Ask about `target`, and hold what is said against `inputs`."""
         subjects = sources.trees(inputs.folders, self.root)
         skips = [each for name, text in inputs.texts.items() for each in sources.inline_skips(NAME, text, name)]
         if inputs.problems:
-            return Scan(NAME, label, findings=tuple(skips), problems=tuple(inputs.problems), subjects=subjects)
+            broken = Scan(NAME, label, findings=tuple(skips), problems=tuple(inputs.problems), subjects=subjects)
+            return _Asked((), lambda _: broken)
         option = "-f" if target.is_file() else "-d"
         selected = [each for each in self.frameworks if each in inputs.frameworks]
-        argv: list[str | Path] = [self.tool.path, option, target.absolute(), "--framework", *selected]
+        argv: list[str | Path] = [option, target.absolute(), "--framework", *selected]
         argv += ["-o", "json", "--compact", "--skip-download"]
-        with tempfile.TemporaryDirectory(prefix="pixgates-checkov-") as scratch:
-            # An empty working folder and home: it reads .checkov.yaml in both.
-            done = run(argv, cwd=Path(scratch), timeout=self.timeout, env={**QUIET, "HOME": scratch})
-        report = parse(done, place)
-        unexpected = [each for each in report.skipped if (each.path, each.resource) not in _known(skips)]
-        return Scan(
-            NAME,
-            label,
-            scanned={
-                "files": sum(len(each) for each in inputs.frameworks.values()),
-                "resources": sum(inputs.resources.values()),
-                "checks": report.checks,
-            },
-            findings=(*skips, *unexpected, *report.failed),
-            problems=(*report.problems, *_unseen(report, inputs, label)),
-            tools=(invocation.used(self.tool, self.root, argv),),
-            subjects=subjects,
-        )
+
+        def judge(done: Completed | None) -> Scan:
+            if done is None:
+                raise ToolError(f"checkov was not run on {label}")
+            report = parse(done, place)
+            unexpected = [each for each in report.skipped if (each.path, each.resource) not in _known(skips)]
+            return Scan(
+                NAME,
+                label,
+                scanned={
+                    "files": sum(len(each) for each in inputs.frameworks.values()),
+                    "resources": sum(inputs.resources.values()),
+                    "checks": report.checks,
+                },
+                findings=(*skips, *unexpected, *report.failed),
+                problems=(*report.problems, *_unseen(report, inputs, label)),
+                tools=(invocation.used(self.tool, self.root, (self.tool.path, *argv)),),
+                subjects=subjects,
+            )
+
+        return _Asked(tuple(argv), judge)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The arguments for checkov, none if there is nothing to ask; and what makes a scan of what it said."""
+
+    argv: tuple[str | Path, ...]
+    judge: Callable[[Completed | None], Scan]
+
+
+def _environment(scratch: Path) -> dict[str, str]:
+    # An empty home (and working folder): it reads .checkov.yaml in both.
+    return {**QUIET, "HOME": str(scratch)}
+
+
+def _python_of(launcher: Path) -> Path | None:
+    """The Python of checkov's own launcher; None for one that is written otherwise, which is then run as it is."""
+    try:
+        head = launcher.read_text(encoding="utf-8")[:2000]
+    except (OSError, UnicodeDecodeError):
+        return None
+    python = re.match(r"#!(\S+/python[\d.]*)\n", head)
+    return Path(python[1]) if python and "from checkov.main import Checkov" in head else None
+
+
+def _completed(out: Path) -> Completed | None:
+    """What one of many runs said, None if it did not come to its end."""
+    try:
+        code = int(out.with_suffix(".rc").read_text())
+        return Completed(code, out.with_suffix(".out").read_text(), out.with_suffix(".err").read_text())
+    except (OSError, ValueError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,15 +35,24 @@ class Infra(Family):
 
     def gates(self, settings: InfraPolicy, root: Path) -> Iterator[Gate]:
         """One gate per match of each pattern; one that errors for a pattern that matches nothing."""
-        for tool in TOOLS:
-            targets: dict[str, str] = {}
-            for index, pattern in enumerate(getattr(settings, tool)):
-                for target in matches(root, pattern, with_files=tool == "checkov") or [pattern]:
-                    targets.setdefault(target, f"{tool}[{index}]")
-            if tool == "kubernetes":  # what is expected of an overlay that nothing judges would never be looked at
-                targets |= {overlay: f"kubernetes_expect.{overlay}" for overlay in settings.kubernetes_expect} | targets
-            for target, key in targets.items():
-                yield Gate(f"{tool}[{target}]", partial(_run, tool, target), key)
+        for tool, target, key in targets(settings, root):
+            yield Gate(gate_name(tool, target), partial(_run, tool, target), key)
+
+
+def targets(settings: InfraPolicy, root: Path) -> Iterator[tuple[str, str, str]]:
+    """Each tool with each of its targets, and the key of the policy that names it."""
+    for tool in TOOLS:
+        found: dict[str, str] = {}
+        for index, pattern in enumerate(getattr(settings, tool)):
+            for target in matches(root, pattern, with_files=tool == "checkov") or [pattern]:
+                found.setdefault(target, f"{tool}[{index}]")
+        if tool == "kubernetes":  # what is expected of an overlay that nothing judges would never be looked at
+            found = {overlay: f"kubernetes_expect.{overlay}" for overlay in settings.kubernetes_expect} | found
+        yield from ((tool, target, key) for target, key in found.items())
+
+
+def gate_name(tool: str, target: str) -> str:
+    return f"{tool}[{target}]"
 
 
 def matches(root: Path, pattern: str, *, with_files: bool = False) -> list[str]:

@@ -8,19 +8,21 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-from pytest_pixgates.core import recording, tools
+from pytest_pixgates.core import process, recording, tools
 from pytest_pixgates.core.errors import NotMeasured
 from pytest_pixgates.core.family import Context
 from pytest_pixgates.core.scan import Finding, Problem, Scan, State
 from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.tools import Tool, ToolSpec
 from pytest_pixgates.infra import kustomize, sources
+from pytest_pixgates.infra.answers import Answers, Question, between_runs
 from pytest_pixgates.infra.checkov import Checkov
+from pytest_pixgates.infra.family import gate_name, targets
 from pytest_pixgates.infra.kubernetes import Kubernetes
-from pytest_pixgates.infra.memo import Memo
 from pytest_pixgates.infra.policy import InfraPolicy
 from pytest_pixgates.infra.terraform import Terraform
 from pytest_pixgates.infra.tflint import Tflint
@@ -34,64 +36,31 @@ class InfraGates:
         self._settings: InfraPolicy = context.settings
         self._root = context.root.resolve()
         self._tools: dict[str, Tool] = {}
-        self._memo = Memo(context.scratch / "infra", self._root)
+        self._answers = Answers(context.scratch / "infra", self._root, between_runs() if context.use_cache else None)
 
     def terraform(self, stack: str | Path) -> Scan:
         """Formatted, initialised from locked providers, valid, and its tests pass."""
-        settings = self._settings
-
-        def scan(target: Path) -> Scan:
-            tool, mirror = self._tool(tools.TERRAFORM), settings.mirror(self._root)
-            judge = Terraform(tool, self._root, settings.seconds, mirror)
-            return self._once("terraform", target, (tool.sha256, str(mirror)), lambda: judge.scan(target))
-
-        return self._settled("terraform", [stack], scan)
+        return self._settled("terraform", [stack])
 
     def tflint(self, stack: str | Path) -> Scan:
         """No issue by tflint's rules."""
-        settings = self._settings
-
-        def scan(target: Path) -> Scan:
-            tool = self._tool(tools.TFLINT)
-            config = self._root / settings.tflint_config if settings.tflint_config else None
-            judge = Tflint(tool, self._root, settings.seconds, config, settings.rulesets)
-            key = (tool.sha256, settings.tflint_config, settings.rulesets)
-            return self._once("tflint", target, key, lambda: judge.scan(target))
-
-        return self._settled("tflint", [stack], scan)
+        return self._settled("tflint", [stack])
 
     def checkov(self, *paths: str | Path) -> Scan:
         """No failed check in any of `paths`, files or folders; an overlay is rendered first."""
-        settings = self._settings
-
-        def scan(target: Path) -> Scan:
-            tool = self._tool(tools.CHECKOV)
-            kubectl = self._tool(tools.KUBECTL) if kustomize.is_overlay(target) else None
-            judge = Checkov(tool, self._root, settings.checkov_frameworks, settings.seconds, kubectl)
-            key = (tool.sha256, kubectl.sha256 if kubectl else "", settings.checkov_frameworks)
-            return self._once("checkov", target, key, lambda: judge.scan(target))
-
-        return self._settled("checkov", list(paths), scan)
+        return self._settled("checkov", list(paths))
 
     def kubernetes(self, overlay: str | Path) -> Scan:
         """What the overlay renders fits the schemas, and holds the objects that the policy expects."""
-        settings = self._settings
-
-        def scan(target: Path) -> Scan:
-            tool, expect = self._tool(tools.KUBECTL), self._expected(sources.name(target, self._root))
-            judge = Kubernetes(tool, self._root, settings.kubernetes_versions, settings.seconds)
-            key = (tool.sha256, settings.kubernetes_versions, expect)
-            return self._once("kubernetes", target, key, lambda: judge.scan(target, expect))
-
-        return self._settled("kubernetes", [overlay], scan)
+        return self._settled("kubernetes", [overlay])
 
     def subject(self, path: str | Path) -> Subject:
         """The file or folder at `path`, for a measurement of one's own. Raises OSError, ValueError outside the root."""
         return self._context.subject(path)
 
-    def _expected(self, target: str) -> tuple[str, ...]:
+    def _expected(self, overlay: Path) -> tuple[str, ...]:
         named = self._settings.kubernetes_expect
-        return next((expect for overlay, expect in named.items() if os.path.normpath(overlay) == target), ())
+        return next((expect for name, expect in named.items() if self._path(name) == overlay), ())
 
     def _tool(self, spec: ToolSpec) -> Tool:
         # Looked for once per process: its digest takes a while, and one run judges with one tool.
@@ -99,27 +68,105 @@ class InfraGates:
             self._tools[spec.name] = tools.find(spec, configured=self._context.policy.tool_path(spec.name))
         return self._tools[spec.name]
 
-    def _once(self, name: str, target: Path, key: tuple[object, ...], scan: Callable[[], Scan]) -> Scan:
-        asked = (name, sources.name(target, self._root), *key)
-        with self._context.progress(f"{name} {asked[1]}"):
-            return self._memo.once(asked, scan) if self._context.use_cache else scan()
+    # What each tool is asked, and how
 
-    def _settled(self, name: str, targets: list[str | Path], scan: Callable[[Path], Scan]) -> Scan:
+    def _question(self, name: str, target: Path) -> Question:
+        """Raises NotMeasured for a tool that can't be used."""
+        settings = self._settings
+        key: tuple[object, ...]
+        if name == "terraform":
+            key = (self._tool(tools.TERRAFORM).sha256, str(settings.mirror(self._root)))
+        elif name == "tflint":
+            key = (self._tool(tools.TFLINT).sha256, settings.tflint_config, settings.rulesets)
+        elif name == "checkov":
+            kubectl = self._tool(tools.KUBECTL).sha256 if kustomize.is_overlay(target) else ""
+            key = (self._tool(tools.CHECKOV).sha256, kubectl, settings.checkov_frameworks)
+        else:
+            key = (self._tool(tools.KUBECTL).sha256, settings.kubernetes_versions, self._expected(target))
+        return Question(name, target, key)
+
+    def _scans(self, name: str, targets: Sequence[Path]) -> Iterable[tuple[Path, Callable[[], Scan]]]:
+        """For each target what makes the tool judge it."""
+        settings, root = self._settings, self._root
+        if name == "terraform":
+            terraform = Terraform(self._tool(tools.TERRAFORM), root, settings.seconds, settings.mirror(root))
+            return terraform.scans(targets)
+        if name == "tflint":
+            config = root / settings.tflint_config if settings.tflint_config else None
+            tflint = Tflint(self._tool(tools.TFLINT), root, settings.seconds, config, settings.rulesets)
+            return [(target, partial(tflint.scan, target)) for target in targets]
+        if name == "checkov":
+            kubectl = self._tool(tools.KUBECTL) if any(map(kustomize.is_overlay, targets)) else None
+            frameworks = settings.checkov_frameworks
+            return Checkov(self._tool(tools.CHECKOV), root, frameworks, settings.seconds, kubectl).scans(targets)
+        kubernetes = Kubernetes(self._tool(tools.KUBECTL), root, settings.kubernetes_versions, settings.seconds)
+        return [(target, partial(kubernetes.scan, target, self._expected(target))) for target in targets]
+
+    # What they answer
+
+    def _settled(self, name: str, targets: list[str | Path]) -> Scan:
         """The recorded scan of all `targets`, with the policy applied."""
-        settled = self._judged(combined(name, [self._measured(name, target, scan) for target in targets]))
+        settled = self._judged(combined(name, [self._measured(name, target) for target in targets]))
         recording.note(settled)
         return settled
 
-    def _measured(self, name: str, target: str | Path, scan: Callable[[Path], Scan]) -> Scan:
-        path = Path(os.path.normpath(self._root / target))
-        label = sources.name(path, self._root)
+    def _measured(self, name: str, target: str | Path) -> Scan:
+        path = self._path(target)
         if not path.exists() or not sources.inside(path, self._root):
             fix = f"check `{name}` in [infra] of the policy"
-            return Scan(
-                name, str(target), problems=(Problem("matches nothing in the repository", str(target), fix=fix),)
-            )
+            problem = Problem("matches nothing in the repository", str(target), fix=fix)
+            return Scan(name, str(target), problems=(problem,))
+        return self._guarded(name, path, lambda: self._answer(self._question(name, path)))
+
+    def _answer(self, question: Question) -> Scan:
+        """The answer to `question`: known, or measured now together with all that this run is going to ask."""
+        if (known := self._answers.get(question)) is not None:
+            return known
+        with self._answers.measuring():
+            if (known := self._answers.get(question)) is not None:
+                return known  # another process had measured it
+            asked = {question.name: [question.target]}
+            for name, target in self._declared():
+                if target not in asked.get(name, ()) and self._is_open(name, target):
+                    asked.setdefault(name, []).append(target)
+            return self._measure(asked)[question.name, question.target]
+
+    def _measure(self, asked: Mapping[str, Sequence[Path]]) -> dict[tuple[str, Path], Scan]:
+        """Every tool at once, each on all of its targets."""
+        found: dict[tuple[str, Path], Scan] = {}
+        count = sum(map(len, asked.values()))
+        with self._context.progress(f"{', '.join(asked)} on {count} target(s)"), process.pool(len(asked)) as pool:
+            for answers in pool.map(self._measure_one, asked, asked.values()):
+                found |= answers
+        return found
+
+    def _measure_one(self, name: str, targets: Sequence[Path]) -> dict[tuple[str, Path], Scan]:
+        found = {}
+        for target, scan in self._scans(name, targets):
+            found[name, target] = self._guarded(name, target, scan)
+            self._answers.put(self._question(name, target), found[name, target])
+        return found
+
+    def _declared(self) -> Iterator[tuple[str, Path]]:
+        """The targets of the gates that the policy declares and this run is going to judge."""
+        expected = self._context.expected()
+        for name, target, _ in targets(self._settings, self._root):
+            if f"infra/{gate_name(name, target)}" in expected:
+                yield name, self._path(target)
+
+    def _is_open(self, name: str, target: Path) -> bool:
+        """Whether it can be asked, and was not yet."""
         try:
-            return scan(path)
+            inside = target.exists() and sources.inside(target, self._root)
+            return inside and self._answers.get(self._question(name, target)) is None
+        except (NotMeasured, OSError):  # its own gate says why
+            return False
+
+    def _guarded(self, name: str, path: Path, scan: Callable[[], Scan]) -> Scan:
+        """What `scan` gives, or why it gives nothing."""
+        label = sources.name(path, self._root)
+        try:
+            return scan()
         except sources.Unreadable as error:
             return Scan(name, label, problems=(error.problem,))
         except NotMeasured as error:
@@ -127,6 +174,9 @@ class InfraGates:
         except OSError as error:  # a file that went away, or may not be read
             where = sources.name(Path(error.filename), self._root) if error.filename else label
             return Scan(name, label, problems=(Problem(f"can't be read: {error.strerror or error}", where),))
+
+    def _path(self, target: str | Path) -> Path:
+        return Path(os.path.normpath(self._root / target))
 
     def _judged(self, raw: Scan) -> Scan:
         """`raw` with what does not block marked, all sorted."""

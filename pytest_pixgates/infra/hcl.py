@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import os.path
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,9 @@ REFUSED = {
 _READS = re.compile(
     r"\b(?:file\w*|templatefile)\(\s*\"(?:\$\{path\.(?:module|root|cwd)\}/)?(?P<path>[^\"\n]*\.\./[^\"\n]*)\""
 )
+
+
+_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +131,35 @@ def load(folder: Path, root: Path) -> Stack:
     return Stack(tuple(folders), tuple(inputs), tuple(found), tuple(external), tuple(problems))
 
 
+@functools.lru_cache(maxsize=4096)  # several tools judge one file, and several stacks share a module
 def parse(text: str, label: str) -> tuple[Block, ...]:
     """The blocks of the top level. Raises Unreadable with the line of the first syntax error."""
-    data = text.encode()
-    tree = _parser().parse(data)
-    if tree.root_node.has_error:
-        raise Unreadable("is not valid HCL", label, _first_error(tree.root_node), remedy="mend its syntax")
-    bodies = [child for child in tree.root_node.children if child.type == "body"]
-    return tuple(_block(node) for body in bodies for node in body.children if node.type == "block")
+    root = _tree(text)
+    if root.has_error:
+        raise Unreadable("is not valid HCL", label, _first_error(root), remedy="mend its syntax")
+    return tuple(map(_block, _blocks(root)))
+
+
+def without(text: str, kind: str, inner: Collection[str]) -> str:
+    """Valid `text` with the blocks `inner` of each top-level block `kind` blanked out; every line stays where it is."""
+    data = bytearray(text.encode())
+    for outer in _blocks(_tree(text)):
+        if _block(outer).kind == kind:
+            for node in _blocks(outer):
+                if _block(node).kind in inner:
+                    span = slice(node.start_byte, node.end_byte)
+                    data[span] = bytes(byte if byte == ord("\n") else ord(" ") for byte in data[span])
+    return data.decode()
+
+
+def _tree(text: str) -> Node:
+    with _LOCK:  # a parser holds state, and tools are read in parallel
+        return _parser().parse(text.encode()).root_node
+
+
+def _blocks(node: Node) -> list[Node]:
+    bodies = [child for child in node.children if child.type == "body"]
+    return [child for body in bodies for child in body.children if child.type == "block"]
 
 
 class _Folder:

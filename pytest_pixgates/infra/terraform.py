@@ -10,23 +10,24 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_pixgates.core import environ
-from pytest_pixgates.core.errors import ToolError
+from pytest_pixgates.core import environ, process
+from pytest_pixgates.core.errors import NotMeasured, ToolError
 from pytest_pixgates.core.process import Completed, run
 from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity
 from pytest_pixgates.core.tools import Tool
-from pytest_pixgates.infra import hcl, invocation, sources
+from pytest_pixgates.infra import hcl, invocation, shared_root, sources
 
 NAME = "terraform"
-LOCK = ".terraform.lock.hcl"
 FORMAT = ("fmt", "-check", "-list=true", "-write=false", "-recursive", "-no-color")
 INIT = ("init", "-backend=false", "-lockfile=readonly", "-input=false", "-no-color")
 VALIDATE = ("validate", "-json", "-no-color")
+VALIDATE_RULE = "terraform-validate"
 TEST = ("test", "-json", "-no-color")
 
 Place = Callable[[str], str]
@@ -45,16 +46,19 @@ class Terraform:
     timeout: float = 600.0
     mirror: Path | None = None
 
-    def scan(self, folder: Path) -> Scan:
-        """Judge the stack at `folder`. The work tree stays as it is. Raises ToolError."""
+    def scan(self, folder: Path, validated: list[Finding] | None = None) -> Scan:
+        """Judge the stack at `folder`, but for its validity if that is known. The work tree stays as it is.
+
+        Raises ToolError.
+        """
         target, stack = sources.name(folder, self.root), hcl.load(folder, self.root)
         subjects = sources.trees(stack.judged, self.root)
-        problems = (*stack.problems, *_lock_problems(stack, self.root), *_test_problems(stack))
+        problems = self._problems(stack)
         if problems:
             return Scan(NAME, target, problems=problems, subjects=subjects)
         with tempfile.TemporaryDirectory(prefix="pixgates-terraform-") as scratch:
             session = _Session(self, folder, environment(Path(scratch), self.mirror))
-            findings, judged, runs = session.judge(stack)
+            findings, judged, runs = session.judge(stack, validated)
         commands: list[invocation.Argv] = [(self.tool.path, *each) for each in session.commands]
         return Scan(
             NAME,
@@ -65,6 +69,40 @@ class Terraform:
             tools=(invocation.used(self.tool, self.root, *commands),),
             subjects=subjects,
         )
+
+    def scans(self, folders: Sequence[Path]) -> Iterator[tuple[Path, Callable[[], Scan]]]:
+        """For each stack what judges it as `scan` does, valid or not being worked out for all at once where it can."""
+        stacks = {folder: hcl.load(folder, self.root) for folder in folders}
+        ready = {folder: stack for folder, stack in stacks.items() if not self._problems(stack)}
+        validated: dict[Path, list[Finding]] = {}
+        for together in shared_root.groups(ready):
+            validated |= self._validated({folder: ready[folder] for folder in together})
+        with process.pool(process.cores()) as pool:
+            scans = [(folder, pool.submit(self.scan, folder, validated.get(folder))) for folder in folders]
+            yield from ((folder, scan.result) for folder, scan in scans)
+
+    def _validated(self, stacks: Mapping[Path, hcl.Stack]) -> dict[Path, list[Finding]]:
+        with tempfile.TemporaryDirectory(prefix="pixgates-terraform-") as name:
+            scratch = Path(name).resolve()
+            env = environment(scratch, self.mirror)
+            try:
+                found = shared_root.validate(stacks, self.root, scratch, partial(self._validate_root, env))
+            except NotMeasured:  # each says by itself why
+                return {}
+        return {
+            folder: [_finding(VALIDATE_RULE, each, lambda path: sources.name(Path(path), self.root)) for each in said]
+            for folder, said in found.items()
+        }
+
+    def _validate_root(self, env: Mapping[str, str], folder: Path) -> Mapping[str, Any] | None:
+        if run((self.tool.path, *INIT), cwd=folder, timeout=self.timeout, env=env).returncode:
+            return None
+        done = run((self.tool.path, *VALIDATE), cwd=folder, timeout=self.timeout, env=env)
+        report = _report(done)
+        return report if done.returncode == (0 if report["valid"] is True else 1) else None
+
+    def _problems(self, stack: hcl.Stack) -> tuple[Problem, ...]:
+        return (*stack.problems, *_lock_problems(stack, self.root), *_test_problems(stack))
 
 
 def environment(scratch: Path, mirror: Path | None = None) -> dict[str, str]:
@@ -105,13 +143,14 @@ class _Session:
         self.target = sources.name(folder, terraform.root)
         self.commands: list[tuple[str, ...]] = []
 
-    def judge(self, stack: hcl.Stack) -> tuple[list[Finding], list[Problem], int]:
+    def judge(self, stack: hcl.Stack, validated: list[Finding] | None) -> tuple[list[Finding], list[Problem], int]:
         """The findings, the problems, and how many test runs passed."""
-        findings, problems = list(self._format()), list(self._init())
+        findings = list(self._format())
+        problems = list(self._init()) if validated is None or stack.tests else []
         if problems:
             return findings, problems, 0
-        findings += self._validate()
-        if any(each.severity is Severity.ERROR and each.rule == "terraform-validate" for each in findings):
+        findings += self._validate() if validated is None else validated
+        if any(each.severity is Severity.ERROR and each.rule == VALIDATE_RULE for each in findings):
             return findings, problems, 0  # its tests could only repeat the error
         runs = 0
         if stack.tests:
@@ -144,12 +183,9 @@ class _Session:
 
     def _validate(self) -> list[Finding]:
         done = self._run(VALIDATE)
-        try:
-            report = json.loads(done.stdout)
-            valid, diagnostics = report["valid"], list(report["diagnostics"])
-        except (ValueError, KeyError, TypeError):
-            raise ToolError(f"terraform validate said nothing readable: {done.tail()}") from None
-        findings = [_finding("terraform-validate", each, self.place) for each in diagnostics]
+        report = _report(done)
+        valid = report["valid"]
+        findings = [_finding(VALIDATE_RULE, each, self.place) for each in report["diagnostics"]]
         errors = any(each.severity is Severity.ERROR for each in findings)
         if (valid, done.returncode) != ((False, 1) if errors else (True, 0)):
             said = f"valid: {valid}, return code {done.returncode}, {'an error' if errors else 'no error'}"
@@ -221,6 +257,15 @@ def _missing_runs(tests: tuple[hcl.Source, ...], folder: Path, status: dict[tupl
                 )
 
 
+def _report(done: Completed) -> dict[str, Any]:
+    """What `terraform validate -json` says. Raises ToolError."""
+    try:
+        report: dict[str, Any] = json.loads(done.stdout)
+        return {"valid": report["valid"], "diagnostics": list(report["diagnostics"])}
+    except (ValueError, KeyError, TypeError):
+        raise ToolError(f"terraform validate said nothing readable: {done.tail()}") from None
+
+
 def _finding(rule: str, diagnostic: dict[str, Any], place: Place) -> Finding:
     span, snippet = diagnostic.get("range") or {}, diagnostic.get("snippet") or {}
     detail = " ".join(str(diagnostic.get("detail", "")).split())
@@ -241,10 +286,10 @@ def _one_line(done: Completed) -> str:
 
 def _lock_problems(stack: hcl.Stack, root: Path) -> Iterator[Problem]:
     # With -lockfile=readonly a wrong h1 is refused, but a lock that has only zh: hashes is accepted unchecked.
-    path, label = stack.folders[0] / LOCK, sources.name(stack.folders[0] / LOCK, root)
+    path, label = stack.folders[0] / shared_root.LOCK, sources.name(stack.folders[0] / shared_root.LOCK, root)
     if not path.exists():
         if stack.needs_providers:
-            message = f"there is no {LOCK}, so the providers are not pinned"
+            message = f"there is no {shared_root.LOCK}, so the providers are not pinned"
             yield Problem(message, sources.name(stack.folders[0], root), fix="run `terraform init` there and commit it")
         return
     try:

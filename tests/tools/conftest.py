@@ -58,6 +58,13 @@ def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Mapping[s
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _no_earlier_answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIXGATES_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder of Terraform providers: PIXGATES_TF_MIRROR, one of the system, or one that we fill once."""
     named = os.environ.get("PIXGATES_TF_MIRROR")

@@ -3,63 +3,22 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 
-from pytest_pixgates.core import decode, files
+from pytest_pixgates.core import decode
 from pytest_pixgates.core.errors import ToolError
 from pytest_pixgates.core.process import Completed
 from pytest_pixgates.core.scan import Scan, Severity
-from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.infra import checkov, hcl, terraform, tflint
-from pytest_pixgates.infra.memo import Memo
 from tests.unit.example_runs import scans
 
 
 @given(scans)
 def test_a_scan_survives_json(scan: Scan) -> None:
     assert decode.decode(Scan, json.loads(json.dumps(decode.encode(scan)))) == scan
-
-
-def _ask(folder: str, root: str) -> None:
-    def scan() -> Scan:
-        with Path(folder, "runs").open("a") as file:
-            file.write("x")
-        time.sleep(0.2)
-        return Scan("t", "a", {"files": 1}, subjects=(Subject("a", files.tree_sha256(Path(root, "a"))),))
-
-    assert Memo(Path(folder), Path(root)).once(("t", "a"), scan).scanned == {"files": 1}
-
-
-def test_processes_that_ask_at_once_run_the_tool_once(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "main.tf").write_text("a {}")
-    memo = tmp_path / "memo"
-    memo.mkdir()
-    asked = [multiprocessing.get_context("fork").Process(target=_ask, args=(memo, tmp_path)) for _ in range(3)]
-    for each in asked:
-        each.start()
-    for each in asked:
-        each.join()
-    assert [each.exitcode for each in asked] == [0, 0, 0]
-    assert (memo / "runs").read_text() == "x"
-    (tmp_path / "a" / "main.tf").write_text("b {}")
-    _ask(str(memo), str(tmp_path))
-    assert (memo / "runs").read_text() == "xx"
-
-
-@pytest.mark.parametrize("damage", ["", "{", '{"name": "t", "target": "a"}', "\xff"])
-def test_a_damaged_entry_is_no_answer(tmp_path: Path, damage: str) -> None:
-    (tmp_path / "a").mkdir()
-    _ask(str(tmp_path), str(tmp_path))
-    for entry in tmp_path.glob("*.json"):
-        entry.write_bytes(damage.encode("latin-1"))
-    _ask(str(tmp_path), str(tmp_path))
-    assert (tmp_path / "runs").read_text() == "xx"
 
 
 # ---- checkov's four shapes, and what stands beside them

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_pixgates.core import process
 from pytest_pixgates.core.errors import ToolError, ToolMissing, ToolOutputTooLarge, ToolTimeout
 from pytest_pixgates.core.process import Completed, installer_environment, mask, run
 
@@ -142,6 +143,46 @@ def test_an_interrupt_ends_the_group_and_goes_on(tmp_path):
         signal.signal(signal.SIGINT, before)
     pid = int((tmp_path / "pid").read_text())
     assert wait_until(lambda: not is_running(pid))
+
+
+def test_an_interrupt_while_a_program_starts_still_ends_it(tmp_path, monkeypatch):
+    def start(*args):
+        started = process_start(*args)
+        assert wait_until((tmp_path / "pid").exists)
+        os.kill(os.getpid(), signal.SIGINT)
+        return started
+
+    process_start = process._start
+    monkeypatch.setattr(process, "_start", start)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(shell("echo $$ > part; mv part pid; sleep 600"), cwd=tmp_path, timeout=LIMIT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert wait_until(lambda: not is_running(int((tmp_path / "pid").read_text())))
+
+
+def test_programs_in_a_pool_end_with_its_block(tmp_path):
+    def work(name):
+        return run(shell(f"echo $$ > part-{name}; mv part-{name} {name}; sleep 600"), cwd=tmp_path, timeout=LIMIT)
+
+    working = []
+
+    def interrupted():
+        with process.pool(2) as pool:
+            working.extend(pool.submit(work, name) for name in ("a", "b"))
+            assert wait_until(lambda: all((tmp_path / name).exists() for name in ("a", "b")))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    for name, future in zip(("a", "b"), working, strict=True):
+        assert not is_running(int((tmp_path / name).read_text()))
+        with pytest.raises(ToolError, match="ended together"):
+            future.result()
+    assert run(shell("echo on"), cwd=tmp_path, timeout=LIMIT).stdout == "on\n"
 
 
 def test_a_missing_program_is_said_to_be_missing(tmp_path):
