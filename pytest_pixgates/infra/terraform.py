@@ -20,6 +20,7 @@ from pytest_pixgates.core import environ, process
 from pytest_pixgates.core.errors import NotMeasured, ToolError
 from pytest_pixgates.core.process import Completed, run
 from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity
+from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.tools import Tool
 from pytest_pixgates.infra import hcl, invocation, shared_root, sources
 
@@ -46,10 +47,10 @@ class Terraform:
     timeout: float = 600.0
     mirror: Path | None = None
 
-    def scan(self, folder: Path, validated: list[Finding] | None = None) -> Scan:
-        """Judge the stack at `folder`, but for its validity if that is known. The work tree stays as it is.
+    def scan(self, folder: Path, validated: Validated | None = None) -> Scan:
+        """Judge the stack at `folder`, but for what is known of exactly this state of it. Raises ToolError.
 
-        Raises ToolError.
+        The work tree stays as it is.
         """
         target, stack = sources.name(folder, self.root), hcl.load(folder, self.root)
         subjects = sources.trees(stack.judged, self.root)
@@ -58,7 +59,8 @@ class Terraform:
             return Scan(NAME, target, problems=problems, subjects=subjects)
         with tempfile.TemporaryDirectory(prefix="pixgates-terraform-") as scratch:
             session = _Session(self, folder, environment(Path(scratch), self.mirror))
-            findings, judged, runs = session.judge(stack, validated)
+            known = validated.findings if validated is not None and validated.subjects == subjects else None
+            findings, judged, runs = session.judge(stack, known)
         commands: list[invocation.Argv] = [(self.tool.path, *each) for each in session.commands]
         return Scan(
             NAME,
@@ -74,14 +76,15 @@ class Terraform:
         """For each stack what judges it as `scan` does, valid or not being worked out for all at once where it can."""
         stacks = {folder: hcl.load(folder, self.root) for folder in folders}
         ready = {folder: stack for folder, stack in stacks.items() if not self._problems(stack)}
-        validated: dict[Path, list[Finding]] = {}
+        validated: dict[Path, Validated] = {}
         for together in shared_root.groups(ready):
             validated |= self._validated({folder: ready[folder] for folder in together})
         with process.pool(process.cores()) as pool:
             scans = [(folder, pool.submit(self.scan, folder, validated.get(folder))) for folder in folders]
             yield from ((folder, scan.result) for folder, scan in scans)
 
-    def _validated(self, stacks: Mapping[Path, hcl.Stack]) -> dict[Path, list[Finding]]:
+    def _validated(self, stacks: Mapping[Path, hcl.Stack]) -> dict[Path, Validated]:
+        subjects = {folder: sources.trees(stack.judged, self.root) for folder, stack in stacks.items()}
         with tempfile.TemporaryDirectory(prefix="pixgates-terraform-") as name:
             scratch = Path(name).resolve()
             env = environment(scratch, self.mirror)
@@ -90,7 +93,10 @@ class Terraform:
             except NotMeasured:  # each says by itself why
                 return {}
         return {
-            folder: [_finding(VALIDATE_RULE, each, lambda path: sources.name(Path(path), self.root)) for each in said]
+            folder: Validated(
+                tuple(_finding(VALIDATE_RULE, each, lambda path: sources.name(Path(path), self.root)) for each in said),
+                subjects[folder],
+            )
             for folder, said in found.items()
         }
 
@@ -103,6 +109,14 @@ class Terraform:
 
     def _problems(self, stack: hcl.Stack) -> tuple[Problem, ...]:
         return (*stack.problems, *_lock_problems(stack, self.root), *_test_problems(stack))
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """What `terraform validate` found in a stack, as `subjects` say that it was then."""
+
+    findings: tuple[Finding, ...]
+    subjects: tuple[Subject, ...]
 
 
 def environment(scratch: Path, mirror: Path | None = None) -> dict[str, str]:
@@ -143,13 +157,19 @@ class _Session:
         self.target = sources.name(folder, terraform.root)
         self.commands: list[tuple[str, ...]] = []
 
-    def judge(self, stack: hcl.Stack, validated: list[Finding] | None) -> tuple[list[Finding], list[Problem], int]:
+    def judge(
+        self, stack: hcl.Stack, validated: tuple[Finding, ...] | None
+    ) -> tuple[list[Finding], list[Problem], int]:
         """The findings, the problems, and how many test runs passed."""
         findings = list(self._format())
         problems = list(self._init()) if validated is None or stack.tests else []
         if problems:
             return findings, problems, 0
-        findings += self._validate() if validated is None else validated
+        if validated is None:
+            findings += self._validate()
+        else:
+            self.commands += [INIT, VALIDATE]  # in a root that several stacks share
+            findings += validated
         if any(each.severity is Severity.ERROR and each.rule == VALIDATE_RULE for each in findings):
             return findings, problems, 0  # its tests could only repeat the error
         runs = 0

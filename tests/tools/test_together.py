@@ -12,9 +12,9 @@ import pytest
 from pytest_pixgates.core import tools
 from pytest_pixgates.core.scan import Scan
 from pytest_pixgates.core.verdict import Outcome
-from pytest_pixgates.infra import hcl, shared_root
+from pytest_pixgates.infra import hcl, shared_root, sources
 from pytest_pixgates.infra.checkov import Checkov
-from pytest_pixgates.infra.terraform import Terraform
+from pytest_pixgates.infra.terraform import Terraform, Validated
 from tests.tools.conftest import Project
 from tests.tools.test_terraform import AWS
 
@@ -90,6 +90,13 @@ def test_a_root_that_can_not_be_made_leaves_each_stack_to_itself(
     wanted = [each for each in stacks(defects.root) if each.name in ("typo", "open")]
     outcomes = {target.name: scan().outcome for target, scan in terraform.scans(wanted)}
     assert outcomes == {"typo": Outcome.FAIL, "open": Outcome.PASS}
+
+
+def test_what_was_validated_counts_only_for_the_state_that_it_was_in(defects: Project, mirror: Path) -> None:
+    terraform = Terraform(tools.find(tools.TERRAFORM), defects.root, 600, mirror)
+    typo = defects.root / "wrong" / "typo"
+    assert terraform.scan(typo, Validated((), sources.trees([typo], defects.root))).outcome is Outcome.PASS
+    assert terraform.scan(typo, Validated((), sources.trees([typo.parent / "open"], defects.root))).findings
 
 
 def targets(root: Path) -> list[Path]:
