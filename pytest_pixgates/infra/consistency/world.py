@@ -148,7 +148,7 @@ class Workload:
     def containers(self) -> Iterator[Part]:
         """The containers that run for as long as the pod: the sidecars among the init containers too."""
         yield from self.pod.get("containers").items()
-        yield from (each for each in self.pod.get("initContainers").items() if each.get("restartPolicy").value)
+        yield from (each for each in self.pod.get("initContainers").items() if each.get("restartPolicy").value == "Always")
 
     def all_containers(self) -> Iterator[Part]:
         yield from self.pod.get("containers").items()
