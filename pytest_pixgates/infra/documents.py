@@ -47,7 +47,10 @@ class Document:
         return isinstance(self.value, dict) and "apiVersion" in self.value and "kind" in self.value
 
     def line_of(self, keys: Sequence[object]) -> int:
-        """The line of the value at `keys`, or 0 if it is not in this document."""
+        """The line of the value at `keys`, or 0 if it is not in this document.
+
+        In a list, a key is an index, or a pair such as ("name", "web") for the item that holds it.
+        """
         node, line = self.node, self.line
         for key in keys:
             node, line = _child(node, key)
@@ -170,9 +173,16 @@ def _child(node: Any, key: object) -> tuple[Any, int]:
         for name, value in node.value:
             if name.value == key:
                 return value, name.start_mark.line + 1
+    if node is not None and node.id == "sequence" and isinstance(key, tuple):
+        return next(((each, each.start_mark.line + 1) for each in node.value if _holds(each, *key)), (None, 0))
     if node is not None and node.id == "sequence" and isinstance(key, int) and key < len(node.value):
         return node.value[key], node.value[key].start_mark.line + 1
     return None, 0
+
+
+def _holds(node: Any, field: str, value: object) -> bool:
+    child = _child(node, field)[0]
+    return child is not None and child.value == value
 
 
 def _unreadable(error: Exception, label: str) -> Unreadable:

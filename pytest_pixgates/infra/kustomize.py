@@ -39,13 +39,17 @@ class Overlay:
     problems: tuple[Problem, ...]
 
     def where(self, kind: str, name: str, keys: Sequence[object] = ()) -> tuple[str, int]:
-        """The file and line that declare `keys` of the rendered object; its start if they can't be found."""
+        """The file and line that declare `keys` of the rendered object, else what holds most of them, else its start.
+
+        `documents` are in order of precedence, so what is set counts in a patch, and what is missing in the resource.
+        """
         declaring = self._declaring(kind, name)
         for document in declaring:
             if keys and (line := document.line_of(keys)):
                 return document.path, line
-        for document in declaring:
-            return document.path, next(filter(None, map(document.line_of, _shorter(keys))), document.line)
+        held = ((each.path, each.line_of(part)) for part in _shorter(keys) for each in reversed(declaring))
+        if declaring:
+            return next((place for place in held if place[1]), (declaring[-1].path, declaring[-1].line))
         return self._generator(name)
 
     def _declaring(self, kind: str, name: str) -> list[Document]:
@@ -134,7 +138,8 @@ class _Reader:
         """Read the files that a kustomization names; yield the folders."""
         for keys, text in inline_patches(document.value):
             self._parse(text, f"{document.path}:{document.line_of(keys)} (inline patch)")
-        for keys, named in references(document.value):
+        patches_first = sorted(references(document.value), key=lambda reference: reference[0][0] in _TREES)
+        for keys, named in patches_first:
             path, line = Path(os.path.normpath(folder / named)), document.line_of(keys)
             if "://" in named or named.startswith(("git@", "github.com/")):
                 fix = "copy it into the repository, where it is reviewed"
