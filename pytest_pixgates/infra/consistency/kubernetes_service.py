@@ -188,5 +188,3 @@ def _ports_asked(action: Part) -> list[Part]:
 
 def _present(parts: list[Part]) -> list[Part]:
     return [each for each in parts if each.value is not None]
-
-

@@ -148,7 +148,9 @@ class Workload:
     def containers(self) -> Iterator[Part]:
         """The containers that run for as long as the pod: the sidecars among the init containers too."""
         yield from self.pod.get("containers").items()
-        yield from (each for each in self.pod.get("initContainers").items() if each.get("restartPolicy").value == "Always")
+        yield from (
+            each for each in self.pod.get("initContainers").items() if each.get("restartPolicy").value == "Always"
+        )
 
     def all_containers(self) -> Iterator[Part]:
         yield from self.pod.get("containers").items()
@@ -181,9 +183,7 @@ class Port:
 
 def ports(container: Part) -> list[Port]:
     return [
-        Port(
-            each, each.get("name").text(), each.get("containerPort").expect(int), each.get("protocol").text() or "TCP"
-        )
+        Port(each, each.get("name").text(), each.get("containerPort").expect(int), each.get("protocol").text() or "TCP")
         for each in container.get("ports").items()
     ]
 
