@@ -42,7 +42,7 @@ class Part:
     """A value inside a rendered object, with the keys that lead to it; absent values are None."""
 
     world: World
-    object: Document
+    document: Document
     keys: tuple[object, ...] = ()
     value: Any = None
 
@@ -51,7 +51,7 @@ class Part:
         part = self
         for key in keys:
             value = part.expect(dict).get(key) if part.value is not None else None
-            part = Part(self.world, self.object, (*part.keys, key), value)
+            part = Part(self.world, self.document, (*part.keys, key), value)
         return part
 
     def items(self) -> Iterator[Part]:
@@ -59,13 +59,13 @@ class Part:
         for index, value in enumerate(self.expect(list) if self.value is not None else ()):
             name = value.get("name") if isinstance(value, dict) else None
             key = ("name", name) if isinstance(name, str) else index
-            yield Part(self.world, self.object, (*self.keys, key), value)
+            yield Part(self.world, self.document, (*self.keys, key), value)
 
     def expect(self, kind: type) -> Any:
         """The value. Raises Unreadable if it is not a `kind`."""
         if not isinstance(self.value, kind) or (kind is int and isinstance(self.value, bool)):
             names = {dict: "a mapping", list: "a list", str: "a text", int: "a whole number"}
-            message = f"{self.object.label}: {self.dotted or 'it'} is not {names[kind]}"
+            message = f"{self.document.label}: {self.dotted or 'it'} is not {names[kind]}"
             raise Unreadable(message, *self.place, remedy="correct the field")
         return self.value
 
@@ -82,7 +82,7 @@ class Part:
 
     @property
     def place(self) -> tuple[str, int]:
-        return self.world.overlay.where(self.object.kind, self.object.name, self.keys)
+        return self.world.overlay.where(self.document.kind, self.document.name, self.keys)
 
     @property
     def where(self) -> str:
@@ -100,11 +100,11 @@ class Part:
 
     @property
     def name(self) -> str:
-        return self.object.name
+        return self.document.name
 
     @property
     def label(self) -> str:
-        return self.object.label
+        return self.document.label
 
     @cached_property
     def namespace(self) -> str:
@@ -113,7 +113,7 @@ class Part:
     @property
     def whole(self) -> Part:
         """The object that this is a part of."""
-        return Part(self.world, self.object, (), self.object.value)
+        return Part(self.world, self.document, (), self.document.value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +136,10 @@ class Workload:
         return self.whole.namespace
 
     @property
+    def world(self) -> World:
+        return self.whole.world
+
+    @property
     def pod(self) -> Part:
         """The specification of its pods."""
         return self.template.get("spec")
@@ -148,7 +152,9 @@ class Workload:
     def containers(self) -> Iterator[Part]:
         """The containers that run for as long as the pod: the sidecars among the init containers too."""
         yield from self.pod.get("containers").items()
-        yield from (each for each in self.pod.get("initContainers").items() if each.get("restartPolicy").value == "Always")
+        yield from (
+            each for each in self.pod.get("initContainers").items() if each.get("restartPolicy").value == "Always"
+        )
 
     def all_containers(self) -> Iterator[Part]:
         yield from self.pod.get("containers").items()
@@ -181,9 +187,7 @@ class Port:
 
 def ports(container: Part) -> list[Port]:
     return [
-        Port(
-            each, each.get("name").text(), each.get("containerPort").expect(int), each.get("protocol").text() or "TCP"
-        )
+        Port(each, each.get("name").text(), each.get("containerPort").expect(int), each.get("protocol").text() or "TCP")
         for each in container.get("ports").items()
     ]
 
@@ -213,7 +217,7 @@ class World:
         return tuple(Workload(whole, whole.get(*keys)) for kind, keys in _TEMPLATES.items() for whole in self.of(kind))
 
     def scaled(self) -> Iterator[Workload]:
-        return (each for each in self.workloads if each.whole.object.kind in SCALED)
+        return (each for each in self.workloads if each.whole.document.kind in SCALED)
 
     def matching(self, selector: Part, namespace: str) -> list[Workload]:
         """The workloads in `namespace` whose pods `selector` (with matchLabels or matchExpressions) matches."""
