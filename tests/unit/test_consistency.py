@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_pixgates.infra.consistency import world
+from pytest_pixgates.infra.consistency import docs, world
 from pytest_pixgates.infra.consistency.rule import Rule
 from pytest_pixgates.infra.consistency.rules import RULES
 
@@ -32,3 +33,8 @@ def test_the_passing_example_is_looked_at_and_gives_nothing(rule: Rule[Any]) -> 
 
 def test_names_are_unique() -> None:
     assert len({rule.name for rule in RULES}) == len(RULES)
+
+
+def test_the_page_of_the_rules_is_current() -> None:
+    page = Path(__file__).parents[2] / "docs" / "consistency.md"
+    assert page.read_text() == docs.text(), "run `python -m pytest_pixgates.infra.consistency.docs`"

@@ -305,7 +305,9 @@ class RevisionHistory(Rule[Workload]):
     def judge(self, subject: Workload) -> Iterator[Finding]:
         limit = subject.whole.get("spec", "revisionHistoryLimit")
         if limit.value is not None and limit.expect(int) == 0:
-            yield self.finding(limit, f"keeps no former revision of the template at {subject.template.where}")
+            yield self.finding(
+                limit, f"keeps no former revision of the pods at {subject.template.get('metadata').where}"
+            )
 
 
 def _labels(workload: Workload) -> Part:

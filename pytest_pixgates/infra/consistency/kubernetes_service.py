@@ -127,7 +127,8 @@ class ProbePort(Rule[tuple[Part, Part]]):
         declared = ports(container)
         if not any(each.is_meant(port.value) for each in declared):
             have = ", ".join(map(str, declared)) or "none"
-            message = f"{port.dotted} {port.value!r} is no port of the container at {container.where}, which has {have}"
+            beside = container.get("ports").where
+            message = f"{port.dotted} {port.value!r} is no port of its container, which has {have} at {beside}"
             yield self.finding(port, message)
 
 
