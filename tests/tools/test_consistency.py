@@ -162,7 +162,8 @@ MUTATIONS = [
         "k8s-pdb-selects", f"{SCORING}/pdb.yaml", "selector:", DEPLOYMENT, frozenset({"k8s-pdb-present"}),
     ),
     Mutation(
-        "scaler-target", f"{SCORING}/hpa.yaml", "kind: Deployment\n    name: scoring", "kind: Deployment\n    name: score",
+        "scaler-target", f"{SCORING}/hpa.yaml", "kind: Deployment\n    name: scoring",
+        "kind: Deployment\n    name: score",
         "k8s-hpa-target", f"{SCORING}/hpa.yaml", "name: score", f"{DEPLOYMENT}:1",
         frozenset({"k8s-pdb-blocks"}),
     ),
@@ -196,7 +197,10 @@ MUTATIONS = [
         "startup-probe", DEPLOYMENT, STARTUP, "",
         "k8s-startup-probe", DEPLOYMENT, "- name: scoring", DEPLOYMENT,
     ),
-    Mutation("pre-stop", DEPLOYMENT, LIFECYCLE + PRE_STOP, "", "k8s-pre-stop", DEPLOYMENT, "- name: scoring", DEPLOYMENT),
+    Mutation(
+        "pre-stop", DEPLOYMENT, LIFECYCLE + PRE_STOP, "",
+        "k8s-pre-stop", DEPLOYMENT, "- name: scoring", DEPLOYMENT,
+    ),
     Mutation(
         "grace-period", DEPLOYMENT, "terminationGracePeriodSeconds: 45", "terminationGracePeriodSeconds: 10",
         "k8s-grace-period", DEPLOYMENT, "seconds: 10", f"{DEPLOYMENT}:28",
@@ -237,7 +241,7 @@ def replace(root: Path, file: str, old: str, new: str) -> None:
 
 def errors(scan: Scan) -> str:
     assert scan.outcome is Outcome.ERROR, scan.lines()
-    return "\n".join(map(str, scan.problems))
+    return "\n".join([*map(str, scan.problems), scan.verdict.reason])
 
 
 @pytest.mark.parametrize("overlay", ["dev", "staging", "prod"])

@@ -103,10 +103,11 @@ class _Data(Rule[Reference]):
             if f"{self.kind}/{name}" not in world.external:
                 yield self.finding(subject.name, absent(subject.name, self.kind, namespace))
             return
-        have = {key: "" for field in self.holds for key in found.get(field).value or ()}
+        have = [key for field in self.holds for key in found.get(field).mapping()]
         for key in subject.keys:
-            if key.value not in have:
-                message = f"{found.label} at {found.where} has no key {key.value!r}; it has {', '.join(have) or 'none'}"
+            if key.text() not in have:
+                holds = ", ".join(map(str, have)) or "none"
+                message = f"{found.label} at {found.where} has no key {key.value!r}; it has {holds}"
                 yield self.finding(key, message)
 
 

@@ -57,6 +57,9 @@ class Part:
     def items(self) -> Iterator[Part]:
         """The parts of a list, by their names where they have one. Raises Unreadable if it is not a list."""
         for index, value in enumerate(self.expect(list) if self.value is not None else ()):
+            if value is None:
+                message = f"{self.document.label}: {self.dotted}[{index}] is null"
+                raise Unreadable(message, *self.place, remedy="remove the entry")
             name = value.get("name") if isinstance(value, dict) else None
             key = ("name", name) if isinstance(name, str) else index
             yield Part(self.world, self.document, (*self.keys, key), value)
@@ -73,12 +76,16 @@ class Part:
         """The text, "" if absent. Raises Unreadable for anything else."""
         return "" if self.value is None else str(self.expect(str))
 
+    def mapping(self) -> dict[Any, Any]:
+        """The mapping, empty if absent. Raises Unreadable for anything else."""
+        return dict(self.expect(dict)) if self.value is not None else {}
+
     def pairs(self) -> dict[str, str]:
         """The labels, none if absent. Raises Unreadable for anything else."""
-        found = self.expect(dict) if self.value is not None else {}
+        found = self.mapping()
         for key in found:
             self.get(key).expect(str)
-        return dict(found)
+        return found
 
     @property
     def place(self) -> tuple[str, int]:
