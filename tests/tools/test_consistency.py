@@ -11,6 +11,7 @@ import pytest
 from pytest_pixgates.core import tools
 from pytest_pixgates.core.scan import Scan
 from pytest_pixgates.core.verdict import Outcome
+from pytest_pixgates.infra.consistency import docs
 from pytest_pixgates.infra.consistency.rules import RULES
 from pytest_pixgates.infra.consistency.scan import Consistency
 
@@ -348,3 +349,8 @@ def test_an_overlay_that_cannot_be_read_or_rendered_is_an_error(
 ) -> None:
     replace(root, file, old, new)
     assert said in errors(Consistency(kubectl, root).scan(root / PROD))
+
+
+def test_the_page_of_the_rules_is_current() -> None:
+    page = ROOT / "docs" / "consistency.md"
+    assert page.read_text() == docs.text(), "run `python -m pytest_pixgates.infra.consistency.docs`"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_pixgates.infra.consistency import docs, world
+from pytest_pixgates.infra.consistency import world
 from pytest_pixgates.infra.consistency.rule import Rule
 from pytest_pixgates.infra.consistency.rules import RULES
 from pytest_pixgates.infra.consistency.scan import judged
@@ -67,8 +66,3 @@ def _set(value: Any, keys: tuple[Any, ...], wrong: object) -> None:
 
 def test_names_are_unique() -> None:
     assert len({rule.name for rule in RULES}) == len(RULES)
-
-
-def test_the_page_of_the_rules_is_current() -> None:
-    page = Path(__file__).parents[2] / "docs" / "consistency.md"
-    assert page.read_text() == docs.text(), "run `python -m pytest_pixgates.infra.consistency.docs`"

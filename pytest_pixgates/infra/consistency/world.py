@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pytest_pixgates.infra import documents, kustomize
@@ -276,7 +277,5 @@ def _satisfied(expression: Part, labels: Mapping[str, str]) -> bool:
 def of_text(text: str, label: str = "example.yaml", *, external: frozenset[str] = frozenset()) -> World:
     """The world of a manifest that nothing is rendered into. Raises Unreadable."""
     found = documents.parse(text, label)
-    from pathlib import Path
-
     objects = tuple(each for each in found if each.kind != "Kustomization")
     return World(kustomize.Overlay(Path(), (), ((label, text),), found, ()), objects, external)
