@@ -242,8 +242,11 @@ def _part(report: dict[str, Any], place: Place) -> Report:
     framework, results = str(report["check_type"]), report["results"]
     records = {key: results.get(f"{key}_checks") or [] for key in ("passed", "failed", "skipped")}
     counted = {key: report["summary"][key] for key in records}
-    if counted != {key: len(listed) for key, listed in records.items()}:
-        raise ToolError(f"checkov contradicts itself: its summary of {framework} is {counted}, its lists are others")
+    listed = {key: len(each) for key, each in records.items()}
+    odd = [each for key in records for each in records[key] if _result(each) not in ("", key.upper())]
+    if counted != listed or odd:
+        said = f"its summary of {framework} is {counted}, its lists hold {listed}, {len(odd)} of another result"
+        raise ToolError(f"checkov contradicts itself: {said}")
     unparsed = results.get("parsing_errors") or []
     problems = [Problem("checkov could not parse it", place({"file_abs_path": each})[0]) for each in unparsed]
     if report["summary"].get("parsing_errors") and not unparsed:
@@ -267,8 +270,15 @@ def _reports(done: Completed) -> Iterator[dict[str, Any]]:
     for report in data if isinstance(data, list) else [data]:
         if not isinstance(report, dict) or not ("results" in report or "passed" in report):
             raise ToolError(f"checkov's output has an unknown form: {done.stdout[:200]!r}")
-        if "results" in report:  # a bare summary is what it prints for nothing; the counts then stay at zero
+        if "results" in report:
             yield report
+        elif any(report.get(key) for key in ("passed", "failed", "skipped", "parsing_errors")):
+            # A bare summary is what it prints for nothing.
+            raise ToolError(f"checkov counts results that it does not list: {done.stdout[:200]!r}")
+
+
+def _result(record: dict[str, Any]) -> str:
+    return str((record.get("check_result") or {}).get("result") or "")
 
 
 def _finding(record: dict[str, Any], framework: str, place: Place) -> Finding:

@@ -24,7 +24,7 @@ _KINDS = frozenset({"terraform", "provider", "variable", "locals", "output", "re
 # What Terraform checks of a root only: that no output tells a sensitive value. And what only a caller can give.
 _ROOT_ONLY = re.compile(r"\b(?:sensitive|ephemeral|configuration_aliases|provider_meta)\b")
 
-Validate = Callable[[Path], Mapping[str, Any] | None]
+Validate = Callable[[Path], list[dict[str, Any]] | None]
 
 
 def groups(stacks: Mapping[Path, hcl.Stack]) -> list[list[Path]]:
@@ -43,7 +43,7 @@ def validate(
 ) -> dict[Path, list[dict[str, Any]]]:
     """The diagnostics of each stack that has no error, their file names relative to `root`.
 
-    `run` gives what `terraform validate -json` says of a folder, None if it could not. Stacks that are not in the
+    `run` gives the diagnostics of a folder by `terraform validate`, None if it could not. Stacks that are not in the
     result must be judged by themselves.
     """
     remaining = dict(stacks)
@@ -52,11 +52,11 @@ def validate(
             break
         folder = scratch / str(attempt)
         _write(remaining, root, folder)
-        if (report := run(folder)) is None:
+        if (diagnostics := run(folder)) is None:
             break
-        diagnostics = [dict(each) for each in report["diagnostics"]]
-        wrong = {path for each in diagnostics if each["severity"] == "error" for path in _owners(each, remaining, root)}
-        if report["valid"] is True:
+        errors = [each for each in diagnostics if each.get("severity") != "warning"]
+        wrong = {path for each in errors for path in _owners(each, remaining, root)}
+        if not errors:
             return {path: list(_of(diagnostics, stack, root)) for path, stack in remaining.items()}
         if not wrong:  # an error of nobody's: of the root itself, which nothing here can explain
             break

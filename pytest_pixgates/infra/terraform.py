@@ -100,12 +100,10 @@ class Terraform:
             for folder, said in found.items()
         }
 
-    def _validate_root(self, env: Mapping[str, str], folder: Path) -> Mapping[str, Any] | None:
+    def _validate_root(self, env: Mapping[str, str], folder: Path) -> list[dict[str, Any]] | None:
         if run((self.tool.path, *INIT), cwd=folder, timeout=self.timeout, env=env).returncode:
             return None
-        done = run((self.tool.path, *VALIDATE), cwd=folder, timeout=self.timeout, env=env)
-        report = _report(done)
-        return report if done.returncode == (0 if report["valid"] is True else 1) else None
+        return parse_validate(run((self.tool.path, *VALIDATE), cwd=folder, timeout=self.timeout, env=env))
 
     def _problems(self, stack: hcl.Stack) -> tuple[Problem, ...]:
         return (*stack.problems, *_lock_problems(stack, self.root), *_test_problems(stack))
@@ -187,13 +185,9 @@ class _Session:
         return run((terraform.tool.path, *command), cwd=self.folder, timeout=terraform.timeout, env=self.env)
 
     def _format(self) -> Iterator[Finding]:
-        done = self._run(FORMAT)
-        if done.returncode not in (0, 3):
-            raise ToolError(f"terraform fmt ended with {done.returncode}: {_one_line(done)}")
-        for name in sorted(done.stdout.split("\n")):
-            if name.strip():
-                message, fix = "is not formatted as `terraform fmt` does", f"terraform fmt -recursive {self.target}"
-                yield Finding("terraform-fmt", message, self.place(name), severity=Severity.WARNING, fix=fix)
+        for name in parse_format(self._run(FORMAT)):
+            message, fix = "is not formatted as `terraform fmt` does", f"terraform fmt -recursive {self.target}"
+            yield Finding("terraform-fmt", message, self.place(name), severity=Severity.WARNING, fix=fix)
 
     def _init(self) -> Iterator[Problem]:
         done = self._run(INIT)
@@ -202,15 +196,33 @@ class _Session:
             yield Problem(f"terraform init failed: {_one_line(done)}", self.target, fix=fix)
 
     def _validate(self) -> list[Finding]:
-        done = self._run(VALIDATE)
-        report = _report(done)
-        valid = report["valid"]
-        findings = [_finding(VALIDATE_RULE, each, self.place) for each in report["diagnostics"]]
-        errors = any(each.severity is Severity.ERROR for each in findings)
-        if (valid, done.returncode) != ((False, 1) if errors else (True, 0)):
-            said = f"valid: {valid}, return code {done.returncode}, {'an error' if errors else 'no error'}"
-            raise ToolError(f"terraform validate contradicts itself: {said}: {done.tail()}")
-        return findings
+        return [_finding(VALIDATE_RULE, each, self.place) for each in parse_validate(self._run(VALIDATE))]
+
+
+def parse_format(done: Completed) -> list[str]:
+    """The unformatted files that `terraform fmt -check` names. Raises ToolError."""
+    names = sorted(line for line in done.stdout.split("\n") if line.strip())
+    if done.returncode not in (0, 3):
+        raise ToolError(f"terraform fmt ended with {done.returncode}: {_one_line(done)}")
+    if done.returncode != (3 if names else 0):
+        raise ToolError(f"terraform fmt contradicts itself: {len(names)} file(s), return code {done.returncode}")
+    return names
+
+
+def parse_validate(done: Completed) -> list[dict[str, Any]]:
+    """The diagnostics of `terraform validate -json`. Raises ToolError, also for parts that don't fit together."""
+    try:
+        report = json.loads(done.stdout)
+        diagnostics = [dict(each) for each in report["diagnostics"]]
+        valid, counted = report["valid"], (report["error_count"], report["warning_count"])
+    except (ValueError, KeyError, TypeError):
+        raise ToolError(f"terraform validate said nothing readable: {done.tail()}") from None
+    errors = sum(map(is_error, diagnostics))
+    fitting = (errors, len(diagnostics) - errors)
+    if valid is not (not errors) or counted != fitting or done.returncode != bool(errors):
+        said = f"valid: {json.dumps(valid)}, {counted[0]} error(s) and {counted[1]} warning(s) counted, {errors} listed"
+        raise ToolError(f"terraform validate contradicts itself: {said}, return code {done.returncode}: {done.tail()}")
+    return diagnostics
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,43 +239,48 @@ def parse_tests(done: Completed, place: Place, tests: tuple[hcl.Source, ...], fo
 
     It ends well with no test at all, so every run that `tests` declare must have been reported as passed.
     """
-    status, findings, problems, summary = dict[Run, str](), list[Finding](), list[Problem](), dict[str, Any]()
+    status, findings, problems = dict[Run, str](), list[Finding](), list[Problem]()
+    explained, summary = set[Run](), dict[str, Any]()
     try:
         for event in map(json.loads, done.stdout.splitlines()):
             run = (str(event.get("@testfile", "")), str(event.get("@testrun", "")))
-            if event["type"] == "test_run" and event["test_run"].get("status"):
-                status[run] = event["test_run"]["status"]
+            if event["type"] == "test_run" and (told := event["test_run"].get("status")):
+                if status.setdefault(run, told) != told:
+                    raise ToolError(f"terraform test contradicts itself: run {run[1]!r} is {status[run]} and {told}")
             elif event["type"] == "test_summary":
-                summary = event["test_summary"]
-            elif event["type"] == "diagnostic" and event["diagnostic"]["severity"] == "error":
+                summary = dict(event["test_summary"])
+            elif event["type"] == "diagnostic" and is_error(event["diagnostic"]):
                 finding = _finding("terraform-test", event["diagnostic"], place)
                 if status.get(run) == "fail":
                     findings.append(finding)
+                    explained.add(run)
                 else:  # the run broke off: nothing was asserted
                     message = f"terraform test could not run {run[1] or 'the tests'}: {finding.message}"
                     problems.append(Problem(message, finding.path, finding.line, "mend the test"))
+        counts = {key: int(summary.get(key, 0)) for key in ("passed", "failed", "errored", "skipped")}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ToolError(f"terraform test said something unreadable: {done.stdout[-200:]!r}") from None
     problems += _missing_runs(tests, folder, status)
-    counts = {key: summary.get(key, 0) for key in ("passed", "failed", "errored", "skipped")}
-    problems += [] if problems else _contradictions(done.returncode, counts, status, findings, place(""))
-    return Tests(tuple(findings), tuple(problems), int(counts["passed"]))
+    silent = [run for run, said in status.items() if said == "fail" and run not in explained]
+    problems += [Problem(f"test run {run[1]!r} failed without saying where", place(run[0])) for run in silent]
+    ended = (summary.get("status"), done.returncode)
+    problems += [] if problems else _contradictions(ended, counts, Counter(status.values()), place(""))
+    return Tests(tuple(findings), tuple(problems), counts["passed"])
 
 
 def _contradictions(
-    returncode: int, counts: dict[str, int], status: dict[Run, str], findings: list[Finding], path: str
+    ended: tuple[object, int], counts: dict[str, int], runs: Counter[str], path: str
 ) -> Iterator[Problem]:
-    """Where the summary says less than that all passed, or failed with a finding, or the parts don't fit together."""
+    """Where the summary says that not all was run, or the parts don't fit together."""
     said = ", ".join(f"{count} {key}" for key, count in counts.items())
-    runs = Counter(status.values())
-    if counts["failed"] and not findings:
-        yield Problem(f"terraform test failed without saying where: {said}", path)
-    elif counts["errored"] or counts["skipped"] or not (counts["passed"] or findings):
+    if counts["errored"] or counts["skipped"] or not (counts["passed"] or counts["failed"]):
         yield Problem(f"terraform test did not run everything: {said}", path)
-    elif (counts["passed"], counts["failed"]) != (runs["pass"], runs["fail"]) or returncode != bool(runs["fail"]):
+    elif (counts["passed"], counts["failed"]) != (runs["pass"], runs["fail"]) or (
+        ended != (("fail", 1) if runs["fail"] else ("pass", 0))
+    ):
         reported = ", ".join(f"{count} {name}" for name, count in sorted(runs.items()))
-        message = f"terraform test contradicts itself: {said}; reported {reported}; return code {returncode}"
-        yield Problem(message, path)
+        all_said = f"{said}, {ended[0]} as a whole; reported {reported}; return code {ended[1]}"
+        yield Problem(f"terraform test contradicts itself: {all_said}", path)
 
 
 def _missing_runs(tests: tuple[hcl.Source, ...], folder: Path, status: dict[tuple[str, str], str]) -> Iterator[Problem]:
@@ -277,13 +294,9 @@ def _missing_runs(tests: tuple[hcl.Source, ...], folder: Path, status: dict[tupl
                 )
 
 
-def _report(done: Completed) -> dict[str, Any]:
-    """What `terraform validate -json` says. Raises ToolError."""
-    try:
-        report: dict[str, Any] = json.loads(done.stdout)
-        return {"valid": report["valid"], "diagnostics": list(report["diagnostics"])}
-    except (ValueError, KeyError, TypeError):
-        raise ToolError(f"terraform validate said nothing readable: {done.tail()}") from None
+def is_error(diagnostic: Mapping[str, Any]) -> bool:
+    """Whether a diagnostic is more than a warning; a severity that is unknown here counts as an error."""
+    return diagnostic.get("severity") != "warning"
 
 
 def _finding(rule: str, diagnostic: dict[str, Any], place: Place) -> Finding:
@@ -294,7 +307,7 @@ def _finding(rule: str, diagnostic: dict[str, Any], place: Place) -> Finding:
         ": ".join(filter(None, (str(diagnostic.get("summary", "")), detail))),
         place(str(span.get("filename", ""))),
         int((span.get("start") or {}).get("line", 0)),
-        Severity.ERROR if diagnostic.get("severity") == "error" else Severity.WARNING,
+        Severity.ERROR if is_error(diagnostic) else Severity.WARNING,
         resource=str(snippet.get("context") or ""),
         fix="mend it where the message says",
     )

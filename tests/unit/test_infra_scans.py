@@ -76,6 +76,8 @@ def test_a_bare_summary_counts_nothing() -> None:
         said(report(failed_checks=[RECORD]), returncode=0),
         said({**report(passed_checks=[RECORD]), "summary": {"passed": 2, "failed": 0, "skipped": 0}}),
         said({**report(passed_checks=[RECORD]), "summary": {"passed": 1, "failed": 1, "skipped": 0}}),
+        said(report(passed_checks=[{**RECORD, "check_result": {"result": "FAILED"}}])),
+        said([report(passed_checks=[RECORD]), {"passed": 0, "failed": 1, "resource_count": 1}]),
         said({"results": {}}),
         said('{"a": 1}{"a": 1}'),
     ],
@@ -118,18 +120,69 @@ def test_tflint_must_not_contradict_itself(issues: int, errors: int, returncode:
     assert len(tflint.parse(said(output, returncode=fitting), tmp_path, tmp_path)[0]) == issues
 
 
+def verdict(valid: object, *severities: str, **counts: int) -> str:
+    errors = severities.count("error")
+    counted = {"error_count": errors, "warning_count": len(severities) - errors, **counts}
+    return json.dumps({"valid": valid, **counted, "diagnostics": [{"severity": each} for each in severities]})
+
+
+@pytest.mark.parametrize(("output", "returncode"), [(verdict(True, "warning"), 0), (verdict(False, "error"), 1)])
+def test_terraform_validate_is_believed_if_all_of_it_fits(output: str, returncode: int) -> None:
+    assert len(terraform.parse_validate(said(output, returncode=returncode))) == 1
+
+
+@pytest.mark.parametrize(
+    ("output", "returncode"),
+    [
+        (verdict(True), 1),
+        (verdict(True), -9),
+        (verdict(True, "error"), 0),
+        (verdict(True, "error"), 1),
+        (verdict(True, "fatal"), 0),
+        (verdict(True, error_count=1), 0),
+        (verdict(True, warning_count=1), 0),
+        (verdict(False), 0),
+        (verdict(False), 1),
+        (verdict(False, "error"), 0),
+        (verdict(False, "warning"), 1),
+        (verdict(1), 0),
+        (verdict("true"), 0),
+        (verdict(None), 0),
+    ],
+)
+def test_terraform_validate_must_not_contradict_itself(output: str, returncode: int) -> None:
+    with pytest.raises(ToolError, match="contradicts itself"):
+        terraform.parse_validate(said(output, returncode=returncode))
+
+
+@pytest.mark.parametrize("output", ["", "[]", "{}", '{"valid": true, "diagnostics": [1]}'])
+def test_terraform_validate_must_be_readable(output: str) -> None:
+    with pytest.raises(ToolError, match="nothing readable"):
+        terraform.parse_validate(said(output))
+
+
+@pytest.mark.parametrize(("output", "returncode"), [("", 3), ("main.tf\n", 0), ("", -9), ("main.tf\n", 2)])
+def test_terraform_fmt_must_not_contradict_itself(output: str, returncode: int) -> None:
+    with pytest.raises(ToolError, match="terraform fmt"):
+        terraform.parse_format(said(output, returncode=returncode))
+    assert terraform.parse_format(said("b.tf\na.tf\n", returncode=3)) == ["a.tf", "b.tf"]
+
+
 def declared(tmp_path: Path) -> tuple[hcl.Source, ...]:
     blocks = hcl.parse('run "a" {\n}\nrun "b" {\n}\n', "x.tftest.hcl")
     return (hcl.Source(tmp_path / "x.tftest.hcl", "x.tftest.hcl", "", blocks),)
 
 
-def events(*runs: tuple[str, str], **summary: int) -> str:
+def events(*runs: tuple[str, str], status: str = "pass", **summary: object) -> str:
     lines: list[dict[str, object]] = [
         {"type": "test_run", "@testfile": "x.tftest.hcl", "@testrun": run, "test_run": {"status": status}}
         for run, status in runs
     ]
     return "\n".join(
-        map(json.dumps, [*lines, *([{"type": "test_summary", "test_summary": summary}] if summary else [])])
+        map(
+            json.dumps,
+            [*lines, *([{"type": "test_summary", "test_summary": {"status": status, **summary}}] if summary else [])],
+        )
     )
 
 
@@ -146,6 +199,7 @@ def events(*runs: tuple[str, str], **summary: int) -> str:
         (events(("a", "pass"), ("b", "fail"), passed=1, failed=1), "without saying where"),
         (events(("a", "pass"), ("b", "error"), passed=1, errored=1), "1 errored"),
         (events(("a", "pass"), ("b", "pass"), passed=3), "contradicts itself"),
+        (events(("a", "pass"), ("b", "pass"), passed=2, status="error"), "contradicts itself"),
     ],
 )
 def test_every_declared_test_must_have_run(output: str, problem: str, tmp_path: Path) -> None:
@@ -154,7 +208,17 @@ def test_every_declared_test_must_have_run(output: str, problem: str, tmp_path: 
     assert problem in "".join(map(str, outcome.problems))
 
 
-@pytest.mark.parametrize("output", ["Error: x", "[]", "{}", '{"type": "test_run"}'])
+@pytest.mark.parametrize(
+    "output",
+    [
+        "Error: x",
+        "[]",
+        "{}",
+        '{"type": "test_run"}',
+        '{"type": "test_summary", "test_summary": [1]}',
+        events(passed="x"),
+    ],
+)
 def test_terraform_tests_must_be_readable(output: str, tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="unreadable"):
         terraform.parse_tests(said(output), str, declared(tmp_path), tmp_path)
@@ -165,6 +229,17 @@ def test_terraform_test_that_passed_must_have_ended_well(returncode: int, tmp_pa
     all_passed = said(events(("a", "pass"), ("b", "pass"), passed=2), returncode=returncode)
     (problem,) = terraform.parse_tests(all_passed, str, declared(tmp_path), tmp_path).problems
     assert "contradicts itself" in problem.message
+
+
+def test_a_test_run_has_one_status_and_each_that_failed_says_where(tmp_path: Path) -> None:
+    twice = said(events(("a", "fail"), ("a", "pass"), ("b", "pass"), passed=2))
+    with pytest.raises(ToolError, match="run 'a' is fail and pass"):
+        terraform.parse_tests(twice, str, declared(tmp_path), tmp_path)
+    where = {"type": "diagnostic", "@testfile": "x.tftest.hcl", "@testrun": "a", "diagnostic": {"severity": "error"}}
+    both = events(("a", "fail"), ("b", "fail")) + "\n" + json.dumps(where) + "\n" + events(failed=2, status="fail")
+    outcome = terraform.parse_tests(said(both, returncode=1), str, declared(tmp_path), tmp_path)
+    assert len(outcome.findings) == 1
+    assert "'b' failed without saying where" in str(outcome.problems)
 
 
 def test_a_mirror_is_used_for_exactly_what_it_holds(tmp_path: Path) -> None:
