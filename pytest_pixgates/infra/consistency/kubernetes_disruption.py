@@ -36,6 +36,8 @@ spec:
           ports: [{containerPort: 8080}]
           startupProbe:
             tcpSocket: {port: 8080}
+          livenessProbe:
+            tcpSocket: {port: 8080}
           lifecycle:
             preStop:
               sleep: {seconds: 5}
@@ -83,8 +85,8 @@ class BudgetPresent(Rule[Workload]):
     def subjects(self, world: World) -> Iterable[Workload]:
         return (each for each in world.scaled() if world.replicas(each)[0] > 0)
 
-    def judge(self, subject: Workload, world: World) -> Iterator[Finding]:
-        budgets = [each for each in world.of("PodDisruptionBudget") if each.namespace == subject.namespace]
+    def judge(self, subject: Workload) -> Iterator[Finding]:
+        budgets = [each for each in subject.world.of("PodDisruptionBudget") if each.namespace == subject.namespace]
         if not any(_covers(each, subject) for each in budgets):
             found = ", ".join(f"{each.label} at {each.where} does not match it" for each in budgets)
             message = f"no PodDisruptionBudget covers its pods, labelled {subject.labels} at "
@@ -102,14 +104,14 @@ class BudgetSelects(Rule[Part]):
     def subjects(self, world: World) -> Iterable[Part]:
         return world.of("PodDisruptionBudget")
 
-    def judge(self, subject: Part, world: World) -> Iterator[Finding]:
+    def judge(self, subject: Part) -> Iterator[Finding]:
         selector = subject.get("spec", "selector")
         if selector.value is None:
-            yield self.finding(selector, f"has no selector, so it guards nothing; {nearest(selector, subject)}")
+            yield self.finding(selector, f"has no selector, so it guards nothing; {nearest(subject)}")
         elif _is_empty(selector):
-            yield self.finding(selector, f"its empty selector guards all pods as one; {nearest(selector, subject)}")
-        elif not world.matching(selector, subject.namespace):
-            yield self.finding(selector, f"{selector.value} matches no pod; {nearest(selector, subject)}")
+            yield self.finding(selector, f"its empty selector guards all pods as one; {nearest(subject)}")
+        elif not subject.world.matching(selector, subject.namespace):
+            yield self.finding(selector, f"{selector.value} matches no pod; {nearest(subject)}")
 
 
 class BudgetBlocks(Rule[tuple[Part, list[Workload]]]):
@@ -125,9 +127,9 @@ class BudgetBlocks(Rule[tuple[Part, list[Workload]]]):
             if guarded := [each for each in world.scaled() if _covers(budget, each)]:
                 yield budget, guarded
 
-    def judge(self, subject: tuple[Part, list[Workload]], world: World) -> Iterator[Finding]:
+    def judge(self, subject: tuple[Part, list[Workload]]) -> Iterator[Finding]:
         budget, guarded = subject
-        known = [world.replicas(each) for each in guarded]
+        known = [budget.world.replicas(each) for each in guarded]
         fewest, least = sum(count for count, _ in known), budget.get("spec", "minAvailable")
         who = ", ".join(f"{each.label} at {each.where} ({each.dotted})" for _, each in known)
         if least.value is not None and share(least, fewest, up=True) >= fewest > 0:
@@ -150,8 +152,8 @@ class BudgetAlone(Rule[Workload]):
         budgets = list(world.of("PodDisruptionBudget"))
         return (each for each in world.workloads if any(_covers(budget, each) for budget in budgets))
 
-    def judge(self, subject: Workload, world: World) -> Iterator[Finding]:
-        first, *others = [each for each in world.of("PodDisruptionBudget") if _covers(each, subject)]
+    def judge(self, subject: Workload) -> Iterator[Finding]:
+        first, *others = [each for each in subject.world.of("PodDisruptionBudget") if _covers(each, subject)]
         for other in others:
             message = f"it guards {subject.label} at {subject.where}, and so does {first.label} at {first.where}"
             yield self.finding(other.get("spec", "selector"), message)
@@ -168,8 +170,8 @@ class ScalerTarget(Rule[Part]):
     def subjects(self, world: World) -> Iterable[Part]:
         return world.of("HorizontalPodAutoscaler")
 
-    def judge(self, subject: Part, world: World) -> Iterator[Finding]:
-        target = subject.get("spec", "scaleTargetRef")
+    def judge(self, subject: Part) -> Iterator[Finding]:
+        world, target = subject.world, subject.get("spec", "scaleTargetRef")
         wanted = [target.get(key).text() for key in ("apiVersion", "kind", "name")]
         label = "/".join(wanted[1:])
         there = [each for each in world.objects if each.label == label]
@@ -185,14 +187,14 @@ class StartupProbe(Rule[Part]):
     name = "k8s-startup-probe"
     summary = "Each container of a Deployment or StatefulSet has a startupProbe."
     why = "Without one, the liveness probe kills a slow start, such as the loading of a model, for ever."
-    fix = "add a startupProbe whose periodSeconds × failureThreshold exceeds the slowest start"
+    fix = "add a startupProbe whose periodSeconds x failureThreshold exceeds the slowest start"
     passing = _WEB
     failing = _WEB.replace("          startupProbe:\n            tcpSocket: {port: 8080}\n", "")
 
     def subjects(self, world: World) -> Iterable[Part]:
         return (each for workload in world.scaled() for each in workload.pod.get("containers").items())
 
-    def judge(self, subject: Part, world: World) -> Iterator[Finding]:
+    def judge(self, subject: Part) -> Iterator[Finding]:
         if not subject.get("startupProbe").value:
             others = [subject.get(each) for each in ("livenessProbe", "readinessProbe")]
             beside = ", ".join(f"{each.dotted} at {each.where}" for each in others if each.value)
@@ -212,7 +214,7 @@ class PreStop(Rule[Part]):
         containers = (each for workload in world.scaled() for each in workload.pod.get("containers").items())
         return (each for each in containers if each.get("ports").value)
 
-    def judge(self, subject: Part, world: World) -> Iterator[Finding]:
+    def judge(self, subject: Part) -> Iterator[Finding]:
         hook = subject.get("lifecycle", "preStop")
         if not hook.value:
             yield self.finding(hook, f"{subject.dotted} has no preStop, but ports at {subject.get('ports').where}")
@@ -233,7 +235,7 @@ class GracePeriod(Rule[tuple[Part, Workload]]):
                 if sleep.value is not None:
                     yield sleep, workload
 
-    def judge(self, subject: tuple[Part, Workload], world: World) -> Iterator[Finding]:
+    def judge(self, subject: tuple[Part, Workload]) -> Iterator[Finding]:
         sleep, workload = subject
         grace = workload.pod.get("terminationGracePeriodSeconds")
         seconds = 30 if grace.value is None else grace.expect(int)
@@ -253,7 +255,7 @@ class Spread(Rule[Workload]):
     def subjects(self, world: World) -> Iterable[Workload]:
         return world.scaled()
 
-    def judge(self, subject: Workload, world: World) -> Iterator[Finding]:
+    def judge(self, subject: Workload) -> Iterator[Finding]:
         constraints = subject.pod.get("topologySpreadConstraints")
         if not constraints.value:
             message = f"has no topologySpreadConstraints for its pods, labelled at {_labels(subject).where}"
@@ -274,10 +276,10 @@ class MaxUnavailable(Rule[Workload]):
     failing = _WEB.replace("maxUnavailable: 1", "maxUnavailable: 100%")
 
     def subjects(self, world: World) -> Iterable[Workload]:
-        return (each for each in world.scaled() if each.whole.object.kind == "Deployment")
+        return (each for each in world.scaled() if each.whole.document.kind == "Deployment")
 
-    def judge(self, subject: Workload, world: World) -> Iterator[Finding]:
-        fewest, said = world.replicas(subject)
+    def judge(self, subject: Workload) -> Iterator[Finding]:
+        fewest, said = subject.world.replicas(subject)
         strategy = subject.whole.get("spec", "strategy")
         most = strategy.get("rollingUpdate", "maxUnavailable")
         if strategy.get("type").value == "Recreate" and fewest > 1:
@@ -300,10 +302,12 @@ class RevisionHistory(Rule[Workload]):
     def subjects(self, world: World) -> Iterable[Workload]:
         return world.scaled()
 
-    def judge(self, subject: Workload, world: World) -> Iterator[Finding]:
+    def judge(self, subject: Workload) -> Iterator[Finding]:
         limit = subject.whole.get("spec", "revisionHistoryLimit")
         if limit.value is not None and limit.expect(int) == 0:
-            yield self.finding(limit, f"keeps no former revision of the template at {subject.template.where}")
+            yield self.finding(
+                limit, f"keeps no former revision of the pods at {subject.template.get('metadata').where}"
+            )
 
 
 def _labels(workload: Workload) -> Part:

@@ -87,9 +87,9 @@ class PolicySelects(Rule[Part]):
     def subjects(self, world: World) -> Iterable[Part]:
         return (each.get("spec", "podSelector") for each in world.of("NetworkPolicy"))
 
-    def judge(self, subject: Part, world: World) -> Iterator[Finding]:
-        if not world.matching(subject, subject.namespace):
-            yield self.finding(subject, f"{subject.value} matches no pod; {nearest(subject, subject)}")
+    def judge(self, subject: Part) -> Iterator[Finding]:
+        if not subject.world.matching(subject, subject.namespace):
+            yield self.finding(subject, f"{subject.value} matches no pod; {nearest(subject)}")
 
 
 class PolicyPort(Rule[tuple[Part, list[Workload]]]):
@@ -109,7 +109,7 @@ class PolicyPort(Rule[tuple[Part, list[Workload]]]):
                 reached = _reached(rule)
                 yield from ((port, reached) for port in rule.get("ports").items() if reached)
 
-    def judge(self, subject: tuple[Part, list[Workload]], world: World) -> Iterator[Finding]:
+    def judge(self, subject: tuple[Part, list[Workload]]) -> Iterator[Finding]:
         part, behind = subject
         port, last, protocol = part.get("port"), part.get("endPort").value, part.get("protocol").text() or "TCP"
         found = (each for workload in behind for each in workload.ports())
@@ -129,10 +129,10 @@ class PolicyPeer(Rule[Part]):
     def subjects(self, world: World) -> Iterable[Part]:
         return (peer for peer in _peers(world) if peer.get("podSelector").value is not None and _known(peer))
 
-    def judge(self, subject: Part, world: World) -> Iterator[Finding]:
+    def judge(self, subject: Part) -> Iterator[Finding]:
         selector, namespace = subject.get("podSelector"), _known(subject)
-        if not world.matching(selector, namespace):
-            near = "; ".join(f"{each.label} {each.labels} at {each.where}" for each in world.workloads)
+        if not subject.world.matching(selector, namespace):
+            near = "; ".join(f"{each.label} {each.labels} at {each.where}" for each in subject.world.workloads)
             yield self.finding(selector, f"{selector.value} matches no pod in {namespace}; there is {near or 'none'}")
 
 
@@ -147,9 +147,9 @@ class PolicyPeerLabels(Rule[Part]):
     def subjects(self, world: World) -> Iterable[Part]:
         return (peer for peer in _peers(world) if peer.get("podSelector", "matchLabels").value and not _known(peer))
 
-    def judge(self, subject: Part, world: World) -> Iterator[Finding]:
+    def judge(self, subject: Part) -> Iterator[Finding]:
         selector = subject.get("podSelector", "matchLabels")
-        for document, keys, pairs in _added(world):
+        for document, keys, pairs in _added(subject.world):
             if both := sorted(selector.pairs().items() & pairs.items()):
                 added = ", ".join(f"{key}: {value}" for key, value in both)
                 message = f"{selector.label}: `{added}`, added to selectors here, also narrows the peer at "
@@ -170,8 +170,9 @@ class DefaultDeny(Rule[tuple[str, list[Workload]]]):
         for namespace in dict.fromkeys(each.namespace for each in world.workloads):
             yield namespace, [each for each in world.workloads if each.namespace == namespace]
 
-    def judge(self, subject: tuple[str, list[Workload]], world: World) -> Iterator[Finding]:
+    def judge(self, subject: tuple[str, list[Workload]]) -> Iterator[Finding]:
         namespace, workloads = subject
+        world = workloads[0].world
         policies = [each for each in world.of("NetworkPolicy") if each.namespace == namespace]
         open_ways = [way for way in ("Ingress", "Egress") if not any(_denies(each, way) for each in policies)]
         if open_ways:

@@ -34,7 +34,7 @@ kind: ConfigMap
 metadata: {name: settings}
 data: {LOG_LEVEL: INFO}
 """
-_SECRET = """\
+_BROKER = """\
 ---
 apiVersion: v1
 kind: Secret
@@ -95,17 +95,19 @@ class _Data(Rule[Reference]):
     def subjects(self, world: World) -> Iterable[Reference]:
         return (each for workload in world.workloads for each in _entries(workload, self.kind))
 
-    def judge(self, subject: Reference, world: World) -> Iterator[Finding]:
+    def judge(self, subject: Reference) -> Iterator[Finding]:
         name, namespace = subject.name.text(), subject.name.namespace
+        world = subject.name.world
         found = world.find(self.kind, name, namespace)
         if found is None:
             if f"{self.kind}/{name}" not in world.external:
                 yield self.finding(subject.name, absent(subject.name, self.kind, namespace))
             return
-        have = {key: "" for field in self.holds for key in found.get(field).value or ()}
+        have = [key for field in self.holds for key in found.get(field).mapping()]
         for key in subject.keys:
-            if key.value not in have:
-                message = f"{found.label} at {found.where} has no key {key.value!r}; it has {', '.join(have) or 'none'}"
+            if key.text() not in have:
+                holds = ", ".join(map(str, have)) or "none"
+                message = f"{found.label} at {found.where} has no key {key.value!r}; it has {holds}"
                 yield self.finding(key, message)
 
 
@@ -125,8 +127,8 @@ class SecretExists(_Data):
     why = "The pod is accepted, and waits for ever in CreateContainerConfigError."
     fix = "list it as external if it is made elsewhere, such as by an operator; else correct the name or key"
     kind, holds = "Secret", ("data", "stringData")
-    passing = _POD + _SECRET
-    failing = _POD + _SECRET.replace("{token: example}", "{password: example}")
+    passing = _POD + _BROKER
+    failing = _POD + _BROKER.replace("{token: example}", "{password: example}")
 
 
 class ServiceAccountExists(Rule[Part]):
@@ -135,15 +137,16 @@ class ServiceAccountExists(Rule[Part]):
     why = "The workload is accepted, and no pod of it is ever made."
     fix = "add the ServiceAccount to this namespace, or correct the name; list it as external if it is made elsewhere"
     passing = _POD + _ACCOUNT
-    failing = _POD
+    failing = _POD + _ACCOUNT.replace("{name: web}", "{name: web, namespace: other}")
 
     def subjects(self, world: World) -> Iterable[Part]:
         named = (each.pod.get("serviceAccountName") for each in world.workloads)
         return (each for each in named if each.text() not in ("", "default"))
 
-    def judge(self, subject: Part, world: World) -> Iterator[Finding]:
+    def judge(self, subject: Part) -> Iterator[Finding]:
         name, namespace = subject.text(), subject.namespace
-        if not world.find("ServiceAccount", name, namespace) and f"ServiceAccount/{name}" not in world.external:
+        world, label = subject.world, f"ServiceAccount/{name}"
+        if not world.find("ServiceAccount", name, namespace) and label not in world.external:
             yield self.finding(subject, absent(subject, "ServiceAccount", namespace))
 
 
@@ -159,9 +162,9 @@ class ImageDigest(Rule[Part]):
         containers = (each for workload in world.workloads for each in workload.all_containers())
         return () if world.tags else (each.get("image") for each in containers)
 
-    def judge(self, subject: Part, world: World) -> Iterator[Finding]:
+    def judge(self, subject: Part) -> Iterator[Finding]:
         if not re.search(r"@sha256:[0-9a-f]{64}$", subject.text()):
-            overlay = world.overlay.texts[0][0]
+            overlay = subject.world.overlay.texts[0][0]
             yield self.finding(subject, f"{subject.value or 'no image'} has no digest, also not from {overlay}")
 
 

@@ -79,10 +79,10 @@ class ServiceSelects(Rule[Part]):
     def subjects(self, world: World) -> Iterable[Part]:
         return _selecting(world)
 
-    def judge(self, subject: Part, world: World) -> Iterator[Finding]:
+    def judge(self, subject: Part) -> Iterator[Finding]:
         if not selected(subject):
             selector = subject.get("spec", "selector")
-            message = f"{selector.pairs()} matches no pod in {subject.namespace}; {nearest(selector, subject)}"
+            message = f"{selector.pairs()} matches no pod in {subject.namespace}; {nearest(subject)}"
             yield self.finding(selector, message)
 
 
@@ -99,7 +99,7 @@ class ServiceTargetPort(Rule[tuple[Part, Workload]]):
             for port in service.get("spec", "ports").items():
                 yield from ((port, workload) for workload in selected(service))
 
-    def judge(self, subject: tuple[Part, Workload], world: World) -> Iterator[Finding]:
+    def judge(self, subject: tuple[Part, Workload]) -> Iterator[Finding]:
         port, workload = subject
         part = port.get("targetPort") if port.get("targetPort").value is not None else port.get("port")
         protocol = port.get("protocol").text() or "TCP"
@@ -122,12 +122,13 @@ class ProbePort(Rule[tuple[Part, Part]]):
                 for action in _actions(container):
                     yield from ((each, container) for each in _ports_asked(action))
 
-    def judge(self, subject: tuple[Part, Part], world: World) -> Iterator[Finding]:
+    def judge(self, subject: tuple[Part, Part]) -> Iterator[Finding]:
         port, container = subject
         declared = ports(container)
         if not any(each.is_meant(port.value) for each in declared):
             have = ", ".join(map(str, declared)) or "none"
-            message = f"{port.dotted} {port.value!r} is no port of the container at {container.where}, which has {have}"
+            beside = container.get("ports").where
+            message = f"{port.dotted} {port.value!r} is no port of its container, which has {have} at {beside}"
             yield self.finding(port, message)
 
 
@@ -146,11 +147,11 @@ class IngressBackend(Rule[Part]):
                 paths = rule.get("http", "paths").items()
                 yield from _present([each.get("backend", "service") for each in paths])
 
-    def judge(self, subject: Part, world: World) -> Iterator[Finding]:
+    def judge(self, subject: Part) -> Iterator[Finding]:
         name = subject.get("name").text()
-        service = world.find("Service", name, subject.namespace)
+        service = subject.world.find("Service", name, subject.namespace)
         if service is None:
-            if f"Service/{name}" not in world.external:
+            if f"Service/{name}" not in subject.world.external:
                 yield self.finding(subject.get("name"), f"there is no Service {name} in {subject.namespace}")
             return
         port = next(iter(_present([subject.get("port", "name"), subject.get("port", "number")])), subject.get("port"))
@@ -166,7 +167,7 @@ def listed(workload: Workload) -> str:
     return f"has {have}" if found else f"declares no port (at {workload.pod.get('containers').where})"
 
 
-def nearest(selector: Part, near: Part) -> str:
+def nearest(near: Part) -> str:
     """What is there instead."""
     namespaced = [each for each in near.world.workloads if each.namespace == near.namespace]
     found = ", ".join(f"{each.label} {each.labels} at {each.template.get('metadata').where}" for each in namespaced)
@@ -188,5 +189,3 @@ def _ports_asked(action: Part) -> list[Part]:
 
 def _present(parts: list[Part]) -> list[Part]:
     return [each for each in parts if each.value is not None]
-
-

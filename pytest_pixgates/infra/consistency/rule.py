@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import ClassVar, Generic, TypeVar
@@ -28,19 +27,14 @@ class Rule(ABC, Generic[Subject]):
         """What the rule looks at. Raises Unreadable."""
 
     @abstractmethod
-    def judge(self, subject: Subject, world: World) -> Iterator[Finding]:
+    def judge(self, subject: Subject) -> Iterator[Finding]:
         """What is wrong with one of them. Raises Unreadable."""
 
     def check(self, world: World) -> Iterator[Finding]:
         """Everything that is wrong. Raises Unreadable."""
         for subject in self.subjects(world):
-            yield from self.judge(subject, world)
+            yield from self.judge(subject)
 
     def finding(self, part: Part, message: str, fix: str = "") -> Finding:
         """A finding at the line of `part`."""
         return Finding(self.name, f"{part.label}: {message}", *part.place, resource=part.label, fix=fix or self.fix)
-
-
-def manifest(text: str) -> str:
-    """An example, without the indent that it has in the code."""
-    return textwrap.dedent(text).lstrip("\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pytest_pixgates.infra import documents, kustomize
@@ -42,7 +43,7 @@ class Part:
     """A value inside a rendered object, with the keys that lead to it; absent values are None."""
 
     world: World
-    object: Document
+    document: Document
     keys: tuple[object, ...] = ()
     value: Any = None
 
@@ -51,21 +52,24 @@ class Part:
         part = self
         for key in keys:
             value = part.expect(dict).get(key) if part.value is not None else None
-            part = Part(self.world, self.object, (*part.keys, key), value)
+            part = Part(self.world, self.document, (*part.keys, key), value)
         return part
 
     def items(self) -> Iterator[Part]:
         """The parts of a list, by their names where they have one. Raises Unreadable if it is not a list."""
         for index, value in enumerate(self.expect(list) if self.value is not None else ()):
+            if value is None:
+                message = f"{self.document.label}: {self.dotted}[{index}] is null"
+                raise Unreadable(message, *self.place, remedy="remove the entry")
             name = value.get("name") if isinstance(value, dict) else None
             key = ("name", name) if isinstance(name, str) else index
-            yield Part(self.world, self.object, (*self.keys, key), value)
+            yield Part(self.world, self.document, (*self.keys, key), value)
 
     def expect(self, kind: type) -> Any:
         """The value. Raises Unreadable if it is not a `kind`."""
         if not isinstance(self.value, kind) or (kind is int and isinstance(self.value, bool)):
             names = {dict: "a mapping", list: "a list", str: "a text", int: "a whole number"}
-            message = f"{self.object.label}: {self.dotted or 'it'} is not {names[kind]}"
+            message = f"{self.document.label}: {self.dotted or 'it'} is not {names[kind]}"
             raise Unreadable(message, *self.place, remedy="correct the field")
         return self.value
 
@@ -73,16 +77,20 @@ class Part:
         """The text, "" if absent. Raises Unreadable for anything else."""
         return "" if self.value is None else str(self.expect(str))
 
+    def mapping(self) -> dict[Any, Any]:
+        """The mapping, empty if absent. Raises Unreadable for anything else."""
+        return dict(self.expect(dict)) if self.value is not None else {}
+
     def pairs(self) -> dict[str, str]:
         """The labels, none if absent. Raises Unreadable for anything else."""
-        found = self.expect(dict) if self.value is not None else {}
+        found = self.mapping()
         for key in found:
             self.get(key).expect(str)
-        return dict(found)
+        return found
 
     @property
     def place(self) -> tuple[str, int]:
-        return self.world.overlay.where(self.object.kind, self.object.name, self.keys)
+        return self.world.overlay.where(self.document.kind, self.document.name, self.keys)
 
     @property
     def where(self) -> str:
@@ -100,11 +108,11 @@ class Part:
 
     @property
     def name(self) -> str:
-        return self.object.name
+        return self.document.name
 
     @property
     def label(self) -> str:
-        return self.object.label
+        return self.document.label
 
     @cached_property
     def namespace(self) -> str:
@@ -113,7 +121,7 @@ class Part:
     @property
     def whole(self) -> Part:
         """The object that this is a part of."""
-        return Part(self.world, self.object, (), self.object.value)
+        return Part(self.world, self.document, (), self.document.value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +144,10 @@ class Workload:
         return self.whole.namespace
 
     @property
+    def world(self) -> World:
+        return self.whole.world
+
+    @property
     def pod(self) -> Part:
         """The specification of its pods."""
         return self.template.get("spec")
@@ -148,7 +160,9 @@ class Workload:
     def containers(self) -> Iterator[Part]:
         """The containers that run for as long as the pod: the sidecars among the init containers too."""
         yield from self.pod.get("containers").items()
-        yield from (each for each in self.pod.get("initContainers").items() if each.get("restartPolicy").value == "Always")
+        yield from (
+            each for each in self.pod.get("initContainers").items() if each.get("restartPolicy").value == "Always"
+        )
 
     def all_containers(self) -> Iterator[Part]:
         yield from self.pod.get("containers").items()
@@ -181,9 +195,7 @@ class Port:
 
 def ports(container: Part) -> list[Port]:
     return [
-        Port(
-            each, each.get("name").text(), each.get("containerPort").expect(int), each.get("protocol").text() or "TCP"
-        )
+        Port(each, each.get("name").text(), each.get("containerPort").expect(int), each.get("protocol").text() or "TCP")
         for each in container.get("ports").items()
     ]
 
@@ -213,7 +225,7 @@ class World:
         return tuple(Workload(whole, whole.get(*keys)) for kind, keys in _TEMPLATES.items() for whole in self.of(kind))
 
     def scaled(self) -> Iterator[Workload]:
-        return (each for each in self.workloads if each.whole.object.kind in SCALED)
+        return (each for each in self.workloads if each.whole.document.kind in SCALED)
 
     def matching(self, selector: Part, namespace: str) -> list[Workload]:
         """The workloads in `namespace` whose pods `selector` (with matchLabels or matchExpressions) matches."""
@@ -265,7 +277,5 @@ def _satisfied(expression: Part, labels: Mapping[str, str]) -> bool:
 def of_text(text: str, label: str = "example.yaml", *, external: frozenset[str] = frozenset()) -> World:
     """The world of a manifest that nothing is rendered into. Raises Unreadable."""
     found = documents.parse(text, label)
-    from pathlib import Path
-
     objects = tuple(each for each in found if each.kind != "Kustomization")
     return World(kustomize.Overlay(Path(), (), ((label, text),), found, ()), objects, external)

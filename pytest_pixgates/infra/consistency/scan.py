@@ -1,0 +1,94 @@
+"""One scan of an overlay by every rule of consistency; what can't be read is a problem of it, never an exception."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest_pixgates
+from pytest_pixgates.core import files
+from pytest_pixgates.core.errors import NotMeasured
+from pytest_pixgates.core.scan import Finding, Problem, Scan, ToolUse
+from pytest_pixgates.core.tools import Tool
+from pytest_pixgates.infra import invocation, kustomize, sources
+from pytest_pixgates.infra.consistency.rule import Rule
+from pytest_pixgates.infra.consistency.rules import RULES
+from pytest_pixgates.infra.consistency.world import World
+
+NAME = "consistency"
+
+
+@dataclass(frozen=True, slots=True)
+class Consistency:
+    """The rules, on what `kubectl kustomize` renders.
+
+    `external` are objects (Kind/name) that are made elsewhere; `tags` says that images may be named by tag here.
+    `timeout` is in seconds.
+    """
+
+    kubectl: Tool
+    root: Path
+    external: tuple[str, ...] = ()
+    tags: bool = False
+    timeout: float = 600.0
+
+    def scan(self, folder: Path) -> Scan:
+        """Judge what `folder` renders."""
+        target, overlay = sources.name(folder, self.root), kustomize.load(folder, self.root)
+        try:
+            subjects = sources.trees(overlay.folders, self.root)
+            if overlay.problems:
+                return Scan(NAME, target, problems=overlay.problems, subjects=subjects)
+            rendered = kustomize.render(self.kubectl, folder, timeout=self.timeout)
+            label = f"{target} (rendered)"
+            objects = kustomize.parse(rendered, label)
+            uses = (self._kubectl(folder), rules_used())
+        except sources.Unreadable as error:
+            return Scan(NAME, target, problems=(error.problem,))
+        except NotMeasured as error:
+            return Scan(NAME, target, problems=(Problem(error.message, target, fix=error.remedy),))
+        except OSError as error:
+            return Scan(NAME, target, problems=(Problem(f"can't be read: {error.strerror or error}", target),))
+        world = World(overlay, objects, frozenset(self.external), self.tags)
+        checks, findings, problems = judged(world)
+        return Scan(
+            NAME,
+            target,
+            scanned={"objects": len(objects), "checks": checks.total()},
+            findings=findings,
+            problems=problems,
+            tools=uses,
+            subjects=(*subjects, kustomize.subject(rendered, label)),
+        )
+
+    def _kubectl(self, folder: Path) -> ToolUse:
+        return invocation.used(self.kubectl, self.root, kustomize.command(self.kubectl, folder))
+
+
+def judged(
+    world: World, rules: Sequence[Rule[Any]] = RULES
+) -> tuple[Counter[str], tuple[Finding, ...], tuple[Problem, ...]]:
+    """How many parts each rule really looked at, what they found, and what they could not read."""
+    checks, findings, problems = Counter[str](), list[Finding](), list[Problem]()
+    for rule in rules:
+        try:
+            for subject in rule.subjects(world):
+                findings += rule.judge(subject)
+                checks[rule.name] += 1
+        except sources.Unreadable as error:
+            problems.append(error.problem)
+        except (TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
+            # A shape that no rule foresaw: the schemas say where; here it must not pass for a look.
+            fix = "run the kubernetes gate on the overlay; if that passes, report this as a defect of the rule"
+            message = f"{rule.name} could not look at it: {type(error).__name__}: {error}"
+            problems.append(Problem(message, world.overlay.texts[0][0], fix=fix))
+    return checks, tuple(dict.fromkeys(findings)), tuple(dict.fromkeys(problems))
+
+
+def rules_used() -> ToolUse:
+    """The rules as a tool: the version of this package, and the digest of their code."""
+    code = files.tree_sha256(Path(__file__).parent)
+    return ToolUse("pixgates-consistency", pytest_pixgates.__version__, code, tuple(rule.name for rule in RULES))
