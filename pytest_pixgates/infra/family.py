@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_pixgates.infra.gates import InfraGates
     from pytest_pixgates.infra.policy import InfraPolicy
 
-TOOLS = ("terraform", "tflint", "checkov", "kubernetes")
+TOOLS = ("terraform", "tflint", "checkov", "kubernetes", "consistency")
 
 
 class Infra(Family):

@@ -15,12 +15,14 @@ from pathlib import Path
 from pytest_pixgates.core import process, recording, tools
 from pytest_pixgates.core.errors import NotMeasured
 from pytest_pixgates.core.family import Context
+from pytest_pixgates.core.policy import matches
 from pytest_pixgates.core.scan import Finding, Problem, Scan, State
 from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.tools import Tool, ToolSpec
 from pytest_pixgates.infra import kustomize, sources
 from pytest_pixgates.infra.answers import Answers, Question, between_runs
 from pytest_pixgates.infra.checkov import Checkov
+from pytest_pixgates.infra.consistency.scan import Consistency
 from pytest_pixgates.infra.family import gate_name, targets
 from pytest_pixgates.infra.kubernetes import Kubernetes
 from pytest_pixgates.infra.policy import InfraPolicy
@@ -54,6 +56,10 @@ class InfraGates:
         """What the overlay renders fits the schemas, and holds the objects that the policy expects."""
         return self._settled("kubernetes", [overlay])
 
+    def consistency(self, overlay: str | Path) -> Scan:
+        """What the overlay renders holds together: ports, selectors, references, budgets (docs/consistency.md)."""
+        return self._settled("consistency", [overlay])
+
     def subject(self, path: str | Path) -> Subject:
         """The file or folder at `path`, for a measurement of one's own. Raises OSError, ValueError outside the root."""
         return self._context.subject(path)
@@ -81,8 +87,10 @@ class InfraGates:
         elif name == "checkov":
             kubectl = self._tool(tools.KUBECTL).sha256 if kustomize.is_overlay(target) else ""
             key = (self._tool(tools.CHECKOV).sha256, kubectl, settings.checkov_frameworks)
-        else:
+        elif name == "kubernetes":
             key = (self._tool(tools.KUBECTL).sha256, settings.kubernetes_versions, self._expected(target))
+        else:
+            key = (self._tool(tools.KUBECTL).sha256, settings.external, self._tags_allowed(target))
         return Question(name, target, key)
 
     def _scans(self, name: str, targets: Sequence[Path]) -> Iterable[tuple[Path, Callable[[], Scan]]]:
@@ -99,8 +107,17 @@ class InfraGates:
             kubectl = self._tool(tools.KUBECTL) if any(map(kustomize.is_overlay, targets)) else None
             frameworks = settings.checkov_frameworks
             return Checkov(self._tool(tools.CHECKOV), root, frameworks, settings.seconds, kubectl).scans(targets)
+        if name == "consistency":
+            return [(target, partial(self._rules(target).scan, target)) for target in targets]
         kubernetes = Kubernetes(self._tool(tools.KUBECTL), root, settings.kubernetes_versions, settings.seconds)
         return [(target, partial(kubernetes.scan, target, self._expected(target))) for target in targets]
+
+    def _rules(self, target: Path) -> Consistency:
+        settings, kubectl = self._settings, self._tool(tools.KUBECTL)
+        return Consistency(kubectl, self._root, settings.external, self._tags_allowed(target), settings.seconds)
+
+    def _tags_allowed(self, target: Path) -> bool:
+        return any(matches(sources.name(target, self._root), each) for each in self._settings.tags_allowed)
 
     # What they answer
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -45,18 +45,23 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class InfraPolicy:
-    """`[infra]`. The first four list what each tool judges: paths or globs, relative to the repository.
+    """`[infra]`. The first five list what each tool judges: paths or globs, relative to the repository.
 
-    `severity` is the lowest that blocks. `kubernetes_expect` names the objects ("Kind/name") that an overlay must
-    render. `tflint_config` overrides the nearest `.tflint.hcl`; `rulesets` are the tflint rulesets beside the bundled
-    one. `terraform_mirror` is a folder laid out host/namespace/type/version/os_arch. `timeout` is for one command.
+    `severity` is the lowest that blocks. `external` are objects ("Secret/scoring-kafka") that overlays refer to and
+    something else makes; in overlays that `tags_allowed` matches, images may be named by tag. `kubernetes_expect` names
+    the objects ("Kind/name") that an overlay must render. `tflint_config` overrides the nearest `.tflint.hcl`;
+    `rulesets` are the tflint rulesets beside the bundled one. `terraform_mirror` is a folder laid out
+    host/namespace/type/version/os_arch. `timeout` is for one command.
     """
 
     terraform: tuple[str, ...] = ()
     tflint: tuple[str, ...] = ()
     checkov: tuple[str, ...] = ()
     kubernetes: tuple[str, ...] = ()
+    consistency: tuple[str, ...] = ()
     severity: Severity = Severity.NOTE
+    external: tuple[str, ...] = ()
+    tags_allowed: tuple[str, ...] = ()
     kubernetes_versions: tuple[str, ...] = ("1.33", "1.34")
     kubernetes_expect: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     checkov_frameworks: tuple[str, ...] = FRAMEWORKS
@@ -68,7 +73,7 @@ class InfraPolicy:
 
     def __post_init__(self) -> None:
         quantity.seconds(self.timeout)
-        for key in ("terraform", "tflint", "checkov", "kubernetes"):
+        for key in ("terraform", "tflint", "checkov", "kubernetes", "consistency", "tags_allowed"):
             for path in getattr(self, key):
                 _refuse_outside(path, key)
         if not self.kubernetes_versions:
@@ -84,9 +89,8 @@ class InfraPolicy:
             raise ValueError("checkov_frameworks is empty")
         for overlay, objects in self.kubernetes_expect.items():
             _refuse_outside(overlay, "kubernetes_expect")
-            for each in objects:
-                if not re.fullmatch(r"[A-Z]\w*/\S+", each):
-                    raise ValueError(f'kubernetes_expect: {each!r} is not written like "Deployment/scoring"')
+            _refuse_no_objects(objects, "kubernetes_expect")
+        _refuse_no_objects(self.external, "external")
 
     def mirror(self, root: Path) -> Path | None:
         """The folder of Terraform's providers, if the policy or PIXGATES_TF_MIRROR names one."""
@@ -102,6 +106,12 @@ class InfraPolicy:
         """The reason for which the last rule that covers `finding` is off, or ""."""
         matching = [rule for rule in self.rules if rule.covers(finding)]
         return matching[-1].reason if matching and not matching[-1].on else ""
+
+
+def _refuse_no_objects(objects: Iterable[str], key: str) -> None:
+    for each in objects:
+        if not re.fullmatch(r"[A-Z]\w*/\S+", each):
+            raise ValueError(f'{key}: {each!r} is not written like "Deployment/scoring"')
 
 
 def _refuse_outside(path: str, key: str) -> None:
