@@ -337,7 +337,7 @@ def _expression(node: Node, line: int) -> Expression:
 
 def _names(node: Node | None) -> tuple[str, ...]:
     """The dotted name that begins at `node`."""
-    names = []
+    names = list[str]()
     while node is not None and (node.type == "get_attr" or (node.type == "variable_expr" and not names)):
         names.append(_text(node).lstrip("."))
         node = node.next_named_sibling

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from pytest_pixgates.infra.consistency.example import of_files
 from pytest_pixgates.infra.consistency.rule import AnyRule
 from pytest_pixgates.infra.consistency.rules import RULES, SOURCES
 from pytest_pixgates.infra.consistency.sets import Sources
-from pytest_pixgates.infra.consistency.together import of_files
 
 by_name = pytest.mark.parametrize("rule", SOURCES, ids=lambda rule: rule.name)
 

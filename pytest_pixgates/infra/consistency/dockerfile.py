@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 from pytest_pixgates.core.scan import Finding
-from pytest_pixgates.infra.consistency.configuration import Place
-from pytest_pixgates.infra.consistency.rule import AnyRule
+from pytest_pixgates.infra.consistency.rule import AnyRule, Files
 from pytest_pixgates.infra.consistency.world import Part, Workload, World, ports
 from pytest_pixgates.infra.sources import Unreadable
 
@@ -63,10 +62,12 @@ def parse(text: str, path: str, container: str) -> Dockerfile:
             arguments[name] = value.strip("\"'")
         elif current is not None and word in ("EXPOSE", "USER"):
             known = _expanded(rest, arguments, path, line)
-            exposed = (*current.exposed, *((each, line) for each in known.split())) if word == "EXPOSE" else current.exposed
-            user = (known, line) if word == "USER" else current.user
+            if word == "USER":
+                changed = replace(current, user=(known, line))
+            else:
+                changed = replace(current, exposed=(*current.exposed, *((each, line) for each in known.split())))
             key = next(key for key, each in stages.items() if each is current)
-            current = stages[key] = Dockerfile(path, container, current.start, exposed, user)
+            current = stages[key] = changed
     if current is None:
         raise Unreadable("has no FROM", path, remedy="write the image, or take it out of dockerfiles")
     return current
@@ -126,7 +127,7 @@ class ImagePort(AnyRule["Sources", Running]):
     why = "The pod starts, its probes fail, and the rollout times out."
     fix = "make EXPOSE and containerPort equal to what the server listens on"
     passing = _PASSING
-    failing = {**_PASSING, "web/Dockerfile": _DOCKERFILE.replace("8080", "8000")}
+    failing: ClassVar[Files] = {**_PASSING, "web/Dockerfile": _DOCKERFILE.replace("8080", "8000")}
 
     def subjects(self, world: Sources) -> Iterable[Running]:
         return running(world.dockerfiles, world.overlays.values())
@@ -140,11 +141,10 @@ class ImagePort(AnyRule["Sources", Running]):
                 message = f"does not expose {port.number}/{port.protocol}, the port of {subject.workload.label} at "
                 yield self.at(image.path, line, message + port.part.where, subject.container.label)
         wanted = {(port.number, port.protocol) for port in opened}
-        for (number, protocol), line in exposed.items():
+        for (number, protocol), line in exposed.items() if len(exposed) > len(wanted) else ():
             if (number, protocol) not in wanted:
-                message = f"exposes {number}/{protocol}, no port of {subject.workload.label} at {subject.container.where}"
-                if len(exposed) > len(wanted):
-                    yield self.at(image.path, line, message, subject.container.label)
+                message = f"exposes {number}/{protocol}, no port of {subject.workload.label} at "
+                yield self.at(image.path, line, message + subject.container.where, subject.container.label)
 
 
 def _exposed(image: Dockerfile) -> Iterator[tuple[tuple[int, str], int]]:
@@ -162,7 +162,7 @@ class ImageUser(AnyRule["Sources", Running]):
     why = "Kubernetes can't tell from a name that it is not root; files of one user can't be written by another."
     fix = "make USER equal to runAsUser and runAsGroup"
     passing = _PASSING
-    failing = {**_PASSING, "web/Dockerfile": _DOCKERFILE.replace("10001:10001", "1000")}
+    failing: ClassVar[Files] = {**_PASSING, "web/Dockerfile": _DOCKERFILE.replace("10001:10001", "1000")}
 
     def subjects(self, world: Sources) -> Iterable[Running]:
         return running(world.dockerfiles, world.overlays.values())

@@ -6,10 +6,10 @@ import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_pixgates.core.scan import Finding
-from pytest_pixgates.infra.consistency.rule import AnyRule
+from pytest_pixgates.infra.consistency.rule import AnyRule, Files
 from pytest_pixgates.infra.consistency.sets import Sources
 from pytest_pixgates.infra.consistency.world import World
 from pytest_pixgates.infra.documents import Document
@@ -83,8 +83,11 @@ class Drift(AnyRule[Sources, Drifting]):
     summary = "The overlays of all environments differ in the fields that the policy allows, and in no other."
     why = "A probe that was relaxed in dev alone makes dev a test of something else than prod."
     fix = 'move it to the base, or allow the field in `drift` ("Deployment/*.spec.replicas")'
-    passing = {"k8s/dev/manifest.yaml": _MANIFEST, "k8s/prod/manifest.yaml": _PROD}
-    failing = {**passing, "k8s/prod/manifest.yaml": _PROD.replace("periodSeconds: 5", "periodSeconds: 60")}
+    passing: ClassVar[Files] = {"k8s/dev/manifest.yaml": _MANIFEST, "k8s/prod/manifest.yaml": _PROD}
+    failing: ClassVar[Files] = {
+        **passing,
+        "k8s/prod/manifest.yaml": _PROD.replace("periodSeconds: 5", "periodSeconds: 60"),
+    }
 
     def subjects(self, world: Sources) -> Iterable[Drifting]:
         for environment in world.environments[:-1]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pytest_pixgates.core.scan import Finding
 from pytest_pixgates.infra.consistency.configuration import Module, Place, Root, Value
-from pytest_pixgates.infra.consistency.rule import AnyRule
+from pytest_pixgates.infra.consistency.rule import AnyRule, Files
 from pytest_pixgates.infra.consistency.sets import Environment, Sources
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -64,8 +65,21 @@ class Spelt:
     by: Place
 
 
-class Account(AnyRule[Sources, Spelt]):
+class Spelling(AnyRule[Sources, Spelt]):
+    """A rule on what files spell out; `kind` is what they call it."""
+
+    kind: ClassVar[str]
+
+    def judge(self, subject: Spelt) -> Iterator[Finding]:
+        name = subject.environment.name
+        if subject.text != subject.declared:
+            message = f"{self.kind} {subject.text} in {name}, which is {subject.declared} by {subject.by}"
+            yield self.at(subject.place.path, subject.place.line, message, f"{name}: {subject.text}")
+
+
+class Account(Spelling):
     name = "env-account"
+    kind = "account"
     summary = "Every account number in the files of an environment is its own."
     why = "A role or a bucket of another environment's account is refused at best, and used at worst."
     fix = 'correct it, or list one that is meant as external ("Account/602401143452")'
@@ -75,14 +89,10 @@ class Account(AnyRule[Sources, Spelt]):
     def subjects(self, world: Sources) -> Iterable[Spelt]:
         return _spelt(world, _ACCOUNT, _ACCOUNTS, "Account")
 
-    def judge(self, subject: Spelt) -> Iterator[Finding]:
-        if subject.text != subject.declared:
-            message = f"account {subject.text} in {subject.environment.name}, which is {subject.declared} by {subject.by}"
-            yield self.at(subject.place.path, subject.place.line, message, f"{subject.environment.name}: {subject.text}")
 
-
-class Region(AnyRule[Sources, Spelt]):
+class Region(Spelling):
     name = "env-region"
+    kind = "region"
     summary = "Every region in the files of an environment is its own."
     why = "Data would leave the region that it has to stay in, or the client looks where nothing is."
     fix = 'correct it, or list one that is meant as external ("Region/us-east-1")'
@@ -91,11 +101,6 @@ class Region(AnyRule[Sources, Spelt]):
 
     def subjects(self, world: Sources) -> Iterable[Spelt]:
         return _spelt(world, _REGION, _REGIONS, "Region")
-
-    def judge(self, subject: Spelt) -> Iterator[Finding]:
-        if subject.text != subject.declared:
-            message = f"region {subject.text} in {subject.environment.name}, which is {subject.declared} by {subject.by}"
-            yield self.at(subject.place.path, subject.place.line, message, f"{subject.environment.name}: {subject.text}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +145,8 @@ class Stranger(AnyRule[Sources, Spelt]):
     summary = "The files of an environment name no other environment."
     why = "Copied from staging, prod would read staging's brokers, secrets or state."
     fix = "name this environment"
-    passing = {**_PASSING, "k8s/dev/manifest.yaml": _CONFIG.replace("pix-", "pix-dev-")}
-    failing = {**passing, "k8s/dev/manifest.yaml": _CONFIG.replace("pix-", "pix-prod-")}
+    passing: ClassVar[Files] = {**_PASSING, "k8s/dev/manifest.yaml": _CONFIG.replace("pix-", "pix-dev-")}
+    failing: ClassVar[Files] = {**passing, "k8s/dev/manifest.yaml": _CONFIG.replace("pix-", "pix-prod-")}
 
     def subjects(self, world: Sources) -> Iterable[Spelt]:
         for environment in world.environments:
@@ -154,18 +159,17 @@ class Stranger(AnyRule[Sources, Spelt]):
                     yield Spelt(environment, text, place, environment.name, _first(environment))
 
     def judge(self, subject: Spelt) -> Iterator[Finding]:
+        name = subject.environment.name
         if subject.text:
-            message = f"names {subject.text}, in the files of {subject.environment.name}, which begin at {subject.by}"
-            yield self.at(subject.place.path, subject.place.line, message, f"{subject.environment.name}: {subject.text}")
+            message = f"names {subject.text}, in the files of {name}, which begin at {subject.by}"
+            yield self.at(subject.place.path, subject.place.line, message, f"{name}: {subject.text}")
 
 
 def _first(environment: Environment) -> Place:
     return Place(next(iter(environment.own)), 1)
 
 
-def _matches(
-    texts: Mapping[str, str], pattern: re.Pattern[str], group: str | int = 0
-) -> Iterator[tuple[str, Place]]:
+def _matches(texts: Mapping[str, str], pattern: re.Pattern[str], group: str | int = 0) -> Iterator[tuple[str, Place]]:
     for path, text in texts.items():
         for number, line in enumerate(text.splitlines(), start=1):
             if not line.lstrip().startswith(("#", "//")):

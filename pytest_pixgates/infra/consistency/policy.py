@@ -51,8 +51,9 @@ class ConsistencyPolicy:
     @property
     def paths(self) -> Iterator[tuple[str, str]]:
         """Every path with its key."""
-        lists = {name: getattr(self, name) for name in ("overlays", "roots", "topic_sources", "workflows")}
-        lists |= {"tags_allowed": self.tags_allowed, "dockerfiles": self.dockerfiles, "topics": filter(None, [self.topics])}
+        names = ("overlays", "roots", "topic_sources", "dockerfiles", "workflows", "tags_allowed")
+        lists = {name: getattr(self, name) for name in names}
+        lists |= {"topics": filter(None, [self.topics])}
         lists |= {f"environments.{name}": folders for name, folders in self.environments.items()}
         yield from ((key, path) for key, paths in lists.items() for path in paths)
 

@@ -11,8 +11,8 @@ from pytest_pixgates.infra.consistency.world import Part, World
 
 Seen = TypeVar("Seen")
 Subject = TypeVar("Subject")
-Example = str | Mapping[str, str]
-"""A manifest, or files by their paths; see `example.py` for the policy that files are judged with."""
+Files = Mapping[str, str]
+"""Files by their paths; `example.py` says what each is taken for."""
 
 
 class AnyRule(ABC, Generic[Seen, Subject]):
@@ -22,8 +22,8 @@ class AnyRule(ABC, Generic[Seen, Subject]):
     summary: ClassVar[str]
     why: ClassVar[str]
     fix: ClassVar[str]
-    passing: ClassVar[Example]
-    failing: ClassVar[Example]
+    passing: ClassVar[str | Files]
+    failing: ClassVar[str | Files]
 
     @abstractmethod
     def subjects(self, world: Seen) -> Iterable[Subject]:

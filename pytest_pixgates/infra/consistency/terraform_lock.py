@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from pytest_pixgates.core.scan import Finding
 from pytest_pixgates.infra import hcl, shared_root, sources
 from pytest_pixgates.infra.consistency.configuration import Block, Module, Root
-from pytest_pixgates.infra.consistency.rule import AnyRule
+from pytest_pixgates.infra.consistency.rule import AnyRule, Files
 from pytest_pixgates.infra.consistency.sets import Environment, Sources
 
 _MAIN = 'resource "aws_sqs_queue" "this" {}\n'
@@ -37,7 +38,7 @@ class LockHash(AnyRule[Sources, Root]):
     why = "zh: hashes alone don't protect an unpacked mirror; without a lock file any version may come."
     fix = "terraform providers lock -platform=linux_amd64, and commit .terraform.lock.hcl"
     passing = _PINNED
-    failing = {**_PINNED, f"root/{shared_root.LOCK}": _LOCK.replace("h1:", "zh:")}
+    failing: ClassVar[Files] = {**_PINNED, f"root/{shared_root.LOCK}": _LOCK.replace("h1:", "zh:")}
 
     def subjects(self, world: Sources) -> Iterable[Root]:
         return (root for root in world.roots.values() if root.stack.needs_providers)
@@ -66,9 +67,9 @@ class LockSame(AnyRule[Sources, Pair]):
     summary = "The roots of all environments lock the same version of each provider, with the same hashes."
     why = "What was tried in dev is not what runs in prod."
     fix = "lock all environments together, as the environment that is tried first has it"
-    passing = {"dev/main.tf": _MAIN, f"dev/{shared_root.LOCK}": _LOCK, "prod/main.tf": _MAIN,
+    passing: ClassVar[Files] = {"dev/main.tf": _MAIN, f"dev/{shared_root.LOCK}": _LOCK, "prod/main.tf": _MAIN,
                f"prod/{shared_root.LOCK}": _LOCK}  # fmt: skip
-    failing = {**passing, f"dev/{shared_root.LOCK}": _LOCK.replace("5.100.0", "5.99.1")}
+    failing: ClassVar[Files] = {**passing, f"dev/{shared_root.LOCK}": _LOCK.replace("5.100.0", "5.99.1")}
 
     def subjects(self, world: Sources) -> Iterable[Pair]:
         return (pair for pair in _pairs(world.environments) if _lock(pair.root)[1] or _lock(pair.model)[1])
@@ -93,7 +94,7 @@ class ModuleSame(AnyRule[Sources, Pair]):
     why = "What was tried in dev is not what runs in prod."
     fix = "call the same version everywhere, and let values make the difference"
     passing = _SAME
-    failing = {**_SAME, "dev/main.tf": _CALL.replace("5.21.0", "5.20.0")}
+    failing: ClassVar[Files] = {**_SAME, "dev/main.tf": _CALL.replace("5.21.0", "5.20.0")}
 
     def subjects(self, world: Sources) -> Iterable[Pair]:
         return (pair for pair in _pairs(world.environments) if _calls(pair.root) or _calls(pair.model))

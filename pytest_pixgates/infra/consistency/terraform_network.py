@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pytest_pixgates.core.scan import Finding
 from pytest_pixgates.infra.consistency.configuration import Block, Module, Origin, Root, Value
-from pytest_pixgates.infra.consistency.rule import AnyRule
+from pytest_pixgates.infra.consistency.rule import AnyRule, Files
 from pytest_pixgates.infra.consistency.sets import Sources
 from pytest_pixgates.infra.hcl import Body
 
@@ -104,24 +105,23 @@ class InNetwork(AnyRule[Sources, Standing]):
     why = "A cluster in the default VPC, or in that of another environment, is applied without a warning."
     fix = "hand on the output of the module that creates the network"
     passing = _PASSING
-    failing = {**_PASSING, "root/main.tf": _MAIN.replace("module.network.vpc_id", '"vpc-0a1b2c3d"')}
+    failing: ClassVar[Files] = {**_PASSING, "root/main.tf": _MAIN.replace("module.network.vpc_id", '"vpc-0a1b2c3d"')}
 
     def subjects(self, world: Sources) -> Iterable[Standing]:
         for root in world.roots.values():
             networks = tuple(block for module in root.modules for block in module.resources(*NETWORKS))
             for module in root.modules if networks else ():
                 for block in module.of("resource"):
-                    for name, expression in block.body.all_expressions():
-                        if _IN_NETWORK.fullmatch(name) and expression.text != "null":
-                            yield Standing(root, module, block, Value(name, expression, block.path, block.body), networks)
+                    yield from (Standing(root, module, block, each, networks) for each in _networks_of(block))
 
     def judge(self, subject: Standing) -> Iterator[Finding]:
         origins = list(subject.root.origins(subject.value, subject.module))
         elsewhere = [each for each in origins if each.kind != "resource"]
-        if origins and (not elsewhere or all(each.kind != "literal" for each in elsewhere) and len(origins) > len(elsewhere)):
+        literal = any(each.kind == "literal" for each in elsewhere)
+        if len(origins) > len(elsewhere) and not literal:
             return  # a resource of this root, be it through a group's or an endpoint's own network
         where = elsewhere[0].place if elsewhere else subject.value.where
-        whence = f"{elsewhere[0].kind} {elsewhere[0].type}".strip() if elsewhere else "of an origin that can't be followed"
+        whence = f"{elsewhere[0].kind} {elsewhere[0].type}" if elsewhere else "of an origin that can't be followed"
         user = f"{subject.value.name} of {subject.block.address} at {subject.value.where}"
         made = ", ".join(f"{each.address} at {each.where}" for each in subject.networks)
         message = f"{user} is {whence}, not the network that is created: {made}"
@@ -144,7 +144,10 @@ class BrokersAdmit(AnyRule[Sources, Brokers]):
     why = "Everything is applied and healthy, and every client times out."
     fix = "refer to the cluster's security group in an ingress rule of the brokers' group"
     passing = _PASSING
-    failing = {**_PASSING, "root/main.tf": _MAIN.replace("module.cluster.security_group_id", '"sg-0a1b2c3d"')}
+    failing: ClassVar[Files] = {
+        **_PASSING,
+        "root/main.tf": _MAIN.replace("module.cluster.security_group_id", '"sg-0a1b2c3d"'),
+    }
 
     def subjects(self, world: Sources) -> Iterable[Brokers]:
         for root in world.roots.values():
@@ -162,6 +165,13 @@ class BrokersAdmit(AnyRule[Sources, Brokers]):
         clusters = ", ".join(f"{block.address} at {block.where}" for _, block in subject.clusters)
         message = f"{subject.block.address} lets in {found}, but no security group beside {clusters}"
         yield self.at(where.path, where.line, message, subject.block.address)
+
+
+def _networks_of(block: Block) -> Iterator[Value]:
+    """The arguments of a resource that say which network it stands in."""
+    for name, expression in block.body.all_expressions():
+        if _IN_NETWORK.fullmatch(name) and expression.text != "null":
+            yield Value(name, expression, block.path, block.body)
 
 
 def _of_cluster(origin: Origin, brokers: Brokers) -> bool:

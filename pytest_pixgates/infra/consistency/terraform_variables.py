@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from typing import ClassVar
 
 from pytest_pixgates.core.scan import Finding
 from pytest_pixgates.infra.consistency.configuration import Block, Module, Place, Root, Value
-from pytest_pixgates.infra.consistency.rule import AnyRule
+from pytest_pixgates.infra.consistency.rule import AnyRule, Files
 from pytest_pixgates.infra.consistency.sets import Sources
 
 _MAIN = """\
@@ -29,7 +30,7 @@ class VariableDeclared(AnyRule[Sources, tuple[str, Place, Module]]):
     why = "A misspelt name in terraform.tfvars is a warning: the variable keeps its default, in production too."
     fix = "declare the variable, or correct its name"
     passing = _PASSING
-    failing = {**_PASSING, "root/terraform.tfvars": 'name = "scoring"\nkeep_image = 50\n'}
+    failing: ClassVar[Files] = {**_PASSING, "root/terraform.tfvars": 'name = "scoring"\nkeep_image = 50\n'}
 
     def subjects(self, world: Sources) -> Iterable[tuple[str, Place, Module]]:
         for root in world.roots.values():
@@ -55,7 +56,7 @@ class VariableUsed(AnyRule[Sources, tuple[Block, Module, Root]]):
     why = "Who sets a value that nothing reads believes that something has changed."
     fix = "use the variable, or remove it and the values that are given for it"
     passing = _PASSING
-    failing = {
+    failing: ClassVar[Files] = {
         **_PASSING,
         "root/variables.tf": _VARIABLES + 'variable "keep_images" {\n  type = number\n}\n',
         "root/terraform.tfvars": 'name = "scoring"\nkeep_images = 50\n',
@@ -68,9 +69,8 @@ class VariableUsed(AnyRule[Sources, tuple[Block, Module, Root]]):
 
     def judge(self, subject: tuple[Block, Module, Root]) -> Iterator[Finding]:
         block, module, root = subject
-        others = (each for each in module.blocks if each is not block)
-        used = (each.names for other in others for _, value in other.body.all_expressions() for each in value.references)
-        if not any(names[:2] == ("var", block.name) for names in used):
+        others = [value for each in module.blocks if each is not block for _, value in each.body.all_expressions()]
+        if not any(each.names[:2] == ("var", block.name) for value in others for each in value.references):
             given = [each.where for each in _given(block.name, module, root)]
             there = f"it is given at {', '.join(map(str, given))}" if given else f"nor is it given by {root.folder}"
             message = f"nothing in {module.folder} uses variable {block.name}; {there}"
@@ -83,7 +83,7 @@ class VariableGiven(AnyRule[Sources, tuple[Block, str, dict[str, Value]]]):
     why = "An environment that lacks one stops the pipeline with a prompt that nobody answers."
     fix = 'give it a value there, or list it as external ("Variable/name") if the pipeline gives it'
     passing = _PASSING
-    failing = {**_PASSING, "root/terraform.tfvars": "# name is not given\n"}
+    failing: ClassVar[Files] = {**_PASSING, "root/terraform.tfvars": "# name is not given\n"}
 
     def subjects(self, world: Sources) -> Iterable[tuple[Block, str, dict[str, Value]]]:
         for root in world.roots.values():

@@ -5,7 +5,6 @@ Reads what the target needs and nothing else; what can't be read is a problem of
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,6 +77,17 @@ class Together:
             subjects=reader.seen,
         )
 
+    def named(self, target: str) -> tuple[str, ...]:
+        """What the patterns behind the set `target` name now: an answer holds only for that."""
+        settings = self.settings
+        patterns = {
+            "@topics": (*settings.overlays, settings.topics, *settings.topic_sources),
+            "@images": (*settings.overlays, *settings.dockerfiles),
+            "@workflows": settings.workflows,
+        }
+        found = (path for pattern in patterns.get(target, ()) for path in self.root.glob(pattern))
+        return tuple(sorted(path.relative_to(self.root).as_posix() for path in found))
+
     def files(self, patterns: Sequence[str]) -> list[Path]:
         """The files that `patterns` name. Raises Unreadable for one that names none."""
         found: dict[Path, None] = {}
@@ -134,15 +144,13 @@ class _Reader:
         uses = [use for world in overlays.values() for use in topic.used_by_overlay(world)]
         for each in self.ask.files(settings.topic_sources):
             uses += topic.used_by_text(*self._text(each))
-        return Sources(
-            overlays=overlays, topics=declared, uses=tuple(uses), external=frozenset(settings.external)
-        )
+        return Sources(overlays=overlays, topics=declared, uses=tuple(uses), external=frozenset(settings.external))
 
     def images(self) -> Sources:
         overlays = self._overlays()
-        named = [(path, name) for each, name in self.ask.settings.dockerfiles.items() for path in self.ask.files([each])]
-        found = tuple(dockerfile.parse(*self._text(path), name) for path, name in named)
-        return Sources(overlays=overlays, dockerfiles=found)
+        named = self.ask.settings.dockerfiles.items()
+        found = [dockerfile.parse(*self._text(path), name) for each, name in named for path in self.ask.files([each])]
+        return Sources(overlays=overlays, dockerfiles=tuple(found))
 
     def workflows(self) -> Sources:
         known, declared = workflow.markers(self.ask.root)
@@ -225,53 +233,3 @@ def _rendered(kubectl: Tool, folder: Path, subjects: tuple[Subject, ...], timeou
     # Several sets hold the same overlay; the digests of its sources are part of what is asked.
     del subjects
     return kustomize.render(kubectl, folder, timeout=timeout)
-
-
-def of_files(files: Mapping[str, str], folder: Path) -> Sources:
-    """The sources of an example, written below `folder`, as if each of its folders were named in a policy.
-
-    An overlay is k8s/NAME/manifest.yaml, as it would be rendered; a folder with a .tf file that no other calls is a
-    root; those of one NAME are an environment. Raises Unreadable.
-    """
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    overlays, roots, uses = dict[str, World](), dict[str, configuration.Root](), list[topic.Use]()
-    for name, text in files.items():
-        if name.endswith("manifest.yaml"):
-            found = kustomize.documents.parse(text, name)
-            overlays[Path(name).parent.name] = World(kustomize.Overlay(folder, (), ((name, text),), found, ()), found)
-        elif name.endswith(".tf"):
-            root = configuration.load((folder / name).parent, folder)
-            roots[Path(name).parent.name] = root
-    called = {module.folder for root in roots.values() for module in root.modules if module.call}
-    roots = {name: root for name, root in roots.items() if root.folder not in called}
-    environments = []
-    for name in dict.fromkeys((*overlays, *roots)):
-        texts = {path: text for path, text in files.items() if Path(path).parent.name == name}
-        own = {path: text for path, text in texts.items() if not path.endswith(".tf")}
-        mine = tuple(each[name] for each in (roots,) if name in each), tuple(each[name] for each in (overlays,) if name in each)
-        environments.append(Environment(name, mine[0], mine[1], own, texts))
-    for world in overlays.values():
-        uses += topic.used_by_overlay(world)
-    known, declared = workflow.markers(folder)
-    drift = ("*.metadata.namespace", "*.spec.replicas")
-    return Sources(
-        roots, overlays, tuple(environments), drift, tuple(each.name for each in environments),
-        tuple(each for path, text in files.items() if path.startswith("topics.") for each in topic.declared(text, path)),
-        tuple(uses),
-        tuple(dockerfile.parse(text, path, "web") for path, text in files.items() if path.endswith("Dockerfile")),
-        tuple(
-            each
-            for path, text in files.items()
-            if path.startswith(".github/")
-            for each in workflow.selections(text, path, declared)
-        ),
-        known,
-    )  # fmt: skip
-
-
-def without(world: Sources, **changes: Any) -> Sources:
-    """`world` with some of its parts changed."""
-    return dataclasses.replace(world, **changes)

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_pixgates.core.scan import Finding
 from pytest_pixgates.infra import documents
 from pytest_pixgates.infra.consistency.configuration import Place
-from pytest_pixgates.infra.consistency.rule import AnyRule
+from pytest_pixgates.infra.consistency.rule import AnyRule, Files
 from pytest_pixgates.infra.consistency.world import Part, World
 from pytest_pixgates.infra.sources import Unreadable
 
@@ -100,9 +100,7 @@ def _line(text: str, name: str) -> int:
     word = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])")
     lines = text.splitlines()
     key = re.compile(rf"^\s*[\"']?{re.escape(name)}[\"']?\s*:|\bname[\"']?\s*:\s*[\"']?{re.escape(name)}(?![\w.-])")
-    return next(
-        (number for pattern in (key, word) for number, line in enumerate(lines, 1) if pattern.search(line)), 1
-    )
+    return next((number for pattern in (key, word) for number, line in enumerate(lines, 1) if pattern.search(line)), 1)
 
 
 def used_by_text(text: str, label: str) -> tuple[Use, ...]:
@@ -150,8 +148,10 @@ class TopicDeclared(AnyRule["Sources", tuple[Use, tuple[Topic, ...]]]):
     why = "Brokers that create no topics refuse it; those that do hide the renaming, and two halves never meet."
     fix = "correct the name, or declare the topic"
     passing = _PASSING
-    failing = {**_PASSING, "k8s/prod/manifest.yaml": _MANIFEST + _MANIFEST.split("---")[0].join(["---\n", ""])
-               .replace("runtime", "other").replace("KAFKA_TOPIC: transactions", "KAFKA_TOPIC: transaction")}  # fmt: skip
+    failing: ClassVar[Files] = {
+        **_PASSING,
+        "k8s/prod/manifest.yaml": _MANIFEST.replace("transactions", "transactions\n  RETRY_TOPIC: transaction"),
+    }
 
     def subjects(self, world: Sources) -> Iterable[tuple[Use, tuple[Topic, ...]]]:
         return ((use, world.topics) for use in world.uses) if world.topics else ()
@@ -161,7 +161,8 @@ class TopicDeclared(AnyRule["Sources", tuple[Use, tuple[Topic, ...]]]):
         known = {topic.name: topic for topic in topics}
         if use.name not in known:
             near = get_close_matches(use.name, known, n=1) or [topics[0].name]
-            message = f"{use.key} names the topic {use.name}, which is not declared; {near[0]} is at {known[near[0]].place}"
+            there = f"{near[0]} is at {known[near[0]].place}"
+            message = f"{use.key} names the topic {use.name}, which is not declared; {there}"
             yield self.at(use.place.path, use.place.line, message, f"{use.key}: {use.name}")
 
 
@@ -171,7 +172,10 @@ class TopicUsed(AnyRule["Sources", tuple[Topic, tuple[Use, ...]]]):
     why = "A topic renamed on one side alone is one that nobody reads any more."
     fix = 'name it where it is read or written, remove it, or list it as external ("Topic/name")'
     passing = _PASSING
-    failing = {**_PASSING, "topics.json": _TOPICS.replace("}\n}", '},\n  "decisions": {"partitions": 12}\n}')}
+    failing: ClassVar[Files] = {
+        **_PASSING,
+        "topics.json": _TOPICS.replace("}\n}", '},\n  "decisions": {"partitions": 12}\n}'),
+    }
 
     def subjects(self, world: Sources) -> Iterable[tuple[Topic, tuple[Use, ...]]]:
         return ((each, world.uses) for each in world.topics if f"Topic/{each.name}" not in world.external)
@@ -190,7 +194,10 @@ class TopicPartitions(AnyRule["Sources", tuple[Part, tuple[Topic, ...]]]):
     why = "Every further replica is paid for, and idles."
     fix = "lower maxReplicas, or give the topic more partitions"
     passing = _PASSING
-    failing = {**_PASSING, "k8s/prod/manifest.yaml": _MANIFEST.replace("maxReplicas: 12", "maxReplicas: 24")}
+    failing: ClassVar[Files] = {
+        **_PASSING,
+        "k8s/prod/manifest.yaml": _MANIFEST.replace("maxReplicas: 12", "maxReplicas: 24"),
+    }
 
     def subjects(self, world: Sources) -> Iterable[tuple[Part, tuple[Topic, ...]]]:
         for overlay in world.overlays.values():

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_pixgates.core.scan import Finding
 from pytest_pixgates.infra import documents, sources
 from pytest_pixgates.infra.consistency.configuration import Place
-from pytest_pixgates.infra.consistency.rule import AnyRule
+from pytest_pixgates.infra.consistency.rule import AnyRule, Files
 from pytest_pixgates.infra.documents import Document
 from pytest_pixgates.infra.sources import Unreadable
 
@@ -143,7 +143,7 @@ class Marker(AnyRule["Sources", tuple[Selection, frozenset[str]]]):
     why = "A misspelt marker selects nothing; that step gates nothing, or is red for a reason that nobody finds."
     fix = 'correct the name, declare the marker, or list it as external ("Marker/name")'
     passing = _PASSING
-    failing = {**_PASSING, ".github/workflows/gates.yml": _WORKFLOW.replace("-m infra", "-m infar")}
+    failing: ClassVar[Files] = {**_PASSING, ".github/workflows/gates.yml": _WORKFLOW.replace("-m infra", "-m infar")}
 
     def subjects(self, world: Sources) -> Iterable[tuple[Selection, frozenset[str]]]:
         known = world.markers
