@@ -27,6 +27,10 @@ SETTINGS = decode.decode(ConsistencyPolicy, POLICY)
 PROD, DEV = "iac/terraform/environments/prod", "iac/terraform/environments/dev"
 MODULES = "iac/terraform/modules"
 OVERLAY = "iac/k8s/overlays/dev"
+BROKERS = "b-1.pixgates-{}.kafka"
+BUCKET = "pixgates-dev-{}-"
+CONTAINER = "        - name: scoring\n"
+PROBE = "          readinessProbe:\n            periodSeconds: 60\n"
 VARIABLE = 'variable "project" {'
 LOCK = ".terraform.lock.hcl"
 
@@ -60,24 +64,24 @@ MUTATIONS = [
              frozenset({"tf-variable-used"})),
     Mutation("tf-network", PROD, f"{MODULES}/network/subnets.tf", "= aws_vpc.this.id", '= "vpc-0a1b2c3d"',
              "vpc-0a1b2c3d", f"{MODULES}/network/main.tf:"),
-    Mutation("tf-lock-hash", PROD, f"{PROD}/{LOCK}", '"h1:', '"zh:', 'provider "', "main.tf:"),
+    Mutation("tf-lock-hash", PROD, f"{PROD}/{LOCK}", '"h1:', '"zh:', 'provider "', ".tf:"),
     Mutation("tf-lock-same", "@environments", f"{DEV}/{LOCK}", "5.100.0", "5.99.0", 'provider "', f"{PROD}/{LOCK}:"),
     Mutation("tf-module-same", "@environments", f"{DEV}/main.tf", '"../../modules/registry"', '"../../modules/key"',
              'module "registry"', f"{PROD}/main.tf:"),
-    Mutation("k8s-drift", "@environments", f"{OVERLAY}/size.yaml", "              cpu: 250m",
-             "              cpu: 250m\n          readinessProbe:\n            periodSeconds: 60".replace("\n  ", "\n  "),
-             "", "iac/k8s/base/scoring/deployment.yaml:"),
+    Mutation("k8s-drift", "@environments", f"{OVERLAY}/size.yaml", CONTAINER, CONTAINER + PROBE,
+             "periodSeconds: 60", "iac/k8s/base/scoring/deployment.yaml:"),
     Mutation("env-account", "@dev", f"{OVERLAY}/kustomization.yaml", "artifacts-111122223333", "artifacts-333344445555",
              "MODEL_URI", f"{DEV}/terraform.tfvars:", frozenset({"env-bucket"})),
     Mutation("env-account", "@dev", f"{DEV}/backend.hcl", "sa-east-1:111122223333:", "sa-east-1:333344445555:",
              "kms_key_id", f"{DEV}/terraform.tfvars:"),
     Mutation("env-region", "@dev", f"{DEV}/backend.hcl", 'region     = "sa-east-1"', 'region     = "us-east-1"',
              "region", f"{DEV}/variables.tf:"),
-    Mutation("env-bucket", "@dev", f"{OVERLAY}/kustomization.yaml", "pixgates-dev-artifacts-", "pixgates-dev-artefacts-",
+    Mutation("env-bucket", "@dev", f"{OVERLAY}/kustomization.yaml", BUCKET.format("artifacts"),
+             BUCKET.format("artefacts"),
              "MODEL_URI", f"{MODULES}/storage/"),
     Mutation("env-bucket", "@dev", f"{DEV}/backend.hcl", "pixgates-dev-state-", "pixgates-dev-states-",
              "bucket", f"{MODULES}/storage/"),
-    Mutation("env-name", "@dev", f"{OVERLAY}/kustomization.yaml", "b-1.pixgates-dev.kafka", "b-1.pixgates-staging.kafka",
+    Mutation("env-name", "@dev", f"{OVERLAY}/kustomization.yaml", BROKERS.format("dev"), BROKERS.format("staging"),
              "KAFKA_BOOTSTRAP_SERVERS", f"{OVERLAY}/"),
 ]  # fmt: skip
 
@@ -208,8 +212,10 @@ def test_sources_that_agree_pass(new_project: New, target: str) -> None:
          "topics.json:3", "k8s/dev/all.yaml:12"),
         ("@topics", "topics.json", '"partitions": 4', '"partitions": 3', "topic-partitions",
          "k8s/dev/all.yaml:19", "topics.json:2"),
-        ("@images", "app/Dockerfile", "PORT=8080", "PORT=8000", "image-port", "app/Dockerfile:5", "k8s/dev/all.yaml:10"),
-        ("@images", "app/Dockerfile", "EXPOSE $PORT/tcp\n", "", "image-port", "app/Dockerfile:3", "k8s/dev/all.yaml:10"),
+        ("@images", "app/Dockerfile", "PORT=8080", "PORT=8000", "image-port", "app/Dockerfile:5",
+         "k8s/dev/all.yaml:10"),
+        ("@images", "app/Dockerfile", "EXPOSE $PORT/tcp\n", "", "image-port", "app/Dockerfile:3",
+         "k8s/dev/all.yaml:10"),
         ("@images", "app/Dockerfile", "EXPOSE $PORT/tcp", "EXPOSE $PORT/tcp 9090", "image-port", "app/Dockerfile:5",
          "k8s/dev/all.yaml:9"),
         ("@images", "app/Dockerfile", "10001:10001", "app", "image-user", "app/Dockerfile:6", "k8s/dev/all.yaml:7"),
@@ -242,8 +248,8 @@ def test_sources_that_do_not_agree_fail_at_one_side_and_name_the_other(
         ("@topics", "app/stream.py", "print()\n", "app/stream.py: names no topic"),
         ("@images", "app/Dockerfile", "# later\n", "app/Dockerfile: has no FROM"),
         ("@images", "app/Dockerfile", "FROM a\nEXPOSE $PORT\n", "app/Dockerfile:2: $PORT has no value here"),
-        ("@images", "app/Dockerfile", "FROM a\nEXPOSE http\n", "app/Dockerfile:2: EXPOSE http is no port"),
-        ("@images", "k8s/dev/all.yaml", "a: [", "k8s/dev/all.yaml:1: is not valid YAML"),
+        ("@images", "app/Dockerfile", "FROM a\nUSER 10001\nEXPOSE http\n", "app/Dockerfile:3: EXPOSE http is no port"),
+        ("@images", "k8s/dev/all.yaml", "a: [", "k8s/dev/all.yaml:2: is not valid YAML"),
         ("@workflows", ".github/workflows/gates.yml", "on: push\n", "is a workflow without jobs"),
         ("@workflows", ".github/workflows/gates.yml", "jobs: {a: {steps: [{run: pytest -m $X}]}}", "only when it runs"),
         ("@workflows", ".github/workflows/gates.yml", "jobs: {a: {steps: [{run: pytest}]}}", "nothing was scanned"),
