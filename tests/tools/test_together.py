@@ -56,8 +56,7 @@ def defects(new_project: New) -> Project:
         "wrong/syntax/main.tf": aws + bucket + "}\n",
     }
     project = new_project(files)
-    shutil.copytree(IAC / "terraform", project.root / "iac" / "terraform")
-    shutil.copytree(IAC / "k8s", project.root / "iac" / "k8s")
+    shutil.copytree(IAC, project.root / "iac")
     lock = (IAC / "terraform" / "modules" / "key" / ".terraform.lock.hcl").read_bytes()
     return project.write({f"{Path(name).parent}/.terraform.lock.hcl": lock for name in files})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from pytest_pixgates.infra.consistency.world import World
 from pytest_pixgates.infra.documents import Document
 
 Keys = tuple[object, ...]
+Field = tuple[Keys, Any]
 _MANIFEST = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -41,16 +42,16 @@ class Side:
     def objects(self) -> dict[str, Document]:
         found: dict[str, Document] = {}
         for each in self.world.objects:
-            name = f"{each.kind}/{self._plain(each.name)}"
+            name = f"{each.kind}/{self.plain(each.name)}"
             twin = name in found  # the same name in another namespace
             found[f"{name} in {each.value['metadata'].get('namespace')}" if twin else name] = each
         return found
 
-    def fields(self, document: Document) -> dict[str, tuple[Keys, Any]]:
+    def fields(self, document: Document) -> dict[str, Field]:
         """Each field by its dotted name, with the keys that lead to it and its value."""
-        return {dotted: (keys, self._plain(value)) for dotted, keys, value in _fields(document.value)}
+        return {dotted: (keys, value) for dotted, keys, value in _fields(document.value)}
 
-    def _plain(self, value: Any) -> Any:
+    def plain(self, value: Any) -> Any:
         """`value` without what the environment's own name and the hash of a generated object make of it."""
         if not isinstance(value, str):
             return value
@@ -62,8 +63,17 @@ class Side:
     def _generated(self) -> set[str]:
         return {each.name for each in self.world.objects if each.kind in ("ConfigMap", "Secret")}
 
-    def where(self, document: Document, keys: Keys = ()) -> tuple[str, int]:
-        return self.world.overlay.where(document.kind, document.name, keys)
+    def where(self, document: Document, keys: Keys = (), value: Any = None) -> tuple[str, int]:
+        """Where the field is written; in an inline patch, which names no object, by its text."""
+        place = self.world.overlay.where(document.kind, document.name, keys)
+        lines = {
+            (path, number): line
+            for path, text in self.world.overlay.texts
+            for number, line in enumerate(text.splitlines(), start=1)
+        }
+        if isinstance(value, str) and len(value) > 5 and value not in lines.get(place, ""):
+            return next((other for other, line in lines.items() if value in line), place)
+        return place
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,21 +121,16 @@ class Drift(AnyRule[Sources, Drifting]):
     def _fields(self, subject: Drifting, name: str, here: Document, there: Document) -> Iterator[Finding]:
         mine, theirs = subject.here.fields(here), subject.there.fields(there)
         for field in sorted({*mine, *theirs}):
-            if subject.may(f"{name}.{field}") or (mine.get(field, _NONE)[1] == theirs.get(field, _NONE)[1]):
+            one, other = mine.get(field), theirs.get(field)
+            same = one and other and subject.here.plain(one[1]) == subject.there.plain(other[1])
+            if same or subject.may(f"{name}.{field}"):
                 continue
-            keys = (mine.get(field) or theirs[field])[0]
-            path, line = subject.here.where(here, keys)
-            other, at = subject.there.where(there, keys)
-            said, differently = (_said(found, field) for found in (mine, theirs))
-            message = f"{name}: {field} is {said} for {subject.here.name}, {differently} at {other}:{at}"
+            keys = (one or theirs[field])[0]
+            path, line = subject.here.where(here, *(one or (keys,)))
+            elsewhere, at = subject.there.where(there, *(other or (keys,)))
+            said, differently = (repr(each[1]) if each else "not set" for each in (one, other))
+            message = f"{name}: {field} is {said} for {subject.here.name}, {differently} at {elsewhere}:{at}"
             yield self.at(path, line, message, f"{subject.here.name}: {name}.{field}")
-
-
-_NONE: tuple[Keys, Any] = ((), None)
-
-
-def _said(fields: Mapping[str, tuple[Keys, Any]], field: str) -> str:
-    return repr(fields[field][1]) if field in fields else "not set"
 
 
 def _fields(value: Any, keys: Keys = (), dotted: str = "") -> Iterator[tuple[str, Keys, Any]]:

@@ -105,7 +105,7 @@ class _Reader:
 
     ask: Together
     subjects: dict[Subject, None] = field(default_factory=dict)
-    used: dict[ToolUse, None] = field(default_factory=dict)
+    commands: dict[invocation.Argv, None] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("roots", "overlays", "files"), 0))
 
     @property
@@ -114,7 +114,8 @@ class _Reader:
 
     @property
     def tools(self) -> tuple[ToolUse, ...]:
-        return tuple(self.used)
+        ask = self.ask
+        return (invocation.used(ask.kubectl, ask.root, *self.commands),) if self.commands else ()
 
     def alone(self, folder: Path) -> Sources:
         root = self._root(folder)
@@ -202,8 +203,7 @@ class _Reader:
         rendered = _rendered(self.ask.kubectl, folder, subjects, self.ask.timeout)
         name = f"{label} (rendered)"
         self.subjects[kustomize.subject(rendered, name)] = None
-        command = kustomize.command(self.ask.kubectl, folder)
-        self.used[invocation.used(self.ask.kubectl, self.ask.root, command)] = None
+        self.commands[kustomize.command(self.ask.kubectl, folder)] = None
         self.counts["overlays"] += 1
         self.counts["files"] += len(overlay.texts)
         external = frozenset(self.ask.settings.external)

@@ -24,8 +24,8 @@ output "bucket_names" {
 }
 
 output "key_arns" {
-  description = "Keys: data, artifacts, state, images, logs."
-  value = merge(module.storage.key_arns, {
+  description = "Keys, by what they protect."
+  value = merge(module.storage.key_arns, module.cluster.key_arns, module.streaming.key_arns, module.observability.key_arns, {
     images = module.registry.key_arn
     logs   = module.network.log_key_arn
   })
@@ -37,7 +37,7 @@ output "repository_urls" {
 }
 
 output "workload_role_arns" {
-  description = "Roles for the Pod Identity associations, by service account."
+  description = "Roles of the workloads, for the annotation of the service account of the same name."
   value       = module.identity.workload_role_arns
 }
 
@@ -49,4 +49,19 @@ output "ci_role_arn" {
 output "boundary_arn" {
   description = "Permissions boundary for every further role."
   value       = module.identity.boundary_arn
+}
+
+output "cluster_name" {
+  description = "Name of the cluster."
+  value       = module.cluster.name
+}
+
+output "bootstrap_servers" {
+  description = "Addresses of the brokers, for the overlay's KAFKA_BOOTSTRAP_SERVERS and for terraform/topics."
+  value       = module.streaming.bootstrap_servers
+}
+
+output "alert_topic_arn" {
+  description = "Where alarms go, for further ones."
+  value       = module.observability.alert_topic_arn
 }

@@ -71,8 +71,58 @@ variable "github_repository" {
   type        = string
 }
 
-variable "topics" {
-  description = "Kafka topics of the stream worker."
-  type        = object({ consumed = string, produced = string })
-  default     = { consumed = "pix.transactions", produced = "pix.decisions" }
+variable "kubernetes_version" {
+  description = "Kubernetes version of control plane and nodes."
+  type        = string
+}
+
+variable "node_groups" {
+  description = "Groups of nodes by name: their machines, how many, and the disk of each in GiB."
+  type = map(object({
+    instance_types = list(string)
+    min_nodes      = number
+    max_nodes      = number
+    disk_gib       = number
+  }))
+
+  validation {
+    condition     = length(var.node_groups) > 0
+    error_message = "At least one group of nodes is needed, else nothing can run."
+  }
+}
+
+variable "admin_role_arn" {
+  description = "Role that administers the cluster."
+  type        = string
+}
+
+variable "broker" {
+  description = "Machine of a broker, and its disk in GiB."
+  type        = object({ instance_type = string, disk_gib = number })
+}
+
+variable "objectives" {
+  description = "Bounds that raise an alarm: records behind, milliseconds of the 99th percentile, percent of requests."
+  type        = object({ consumer_lag = number, p99_latency_ms = number, error_percent = number })
+}
+
+variable "alert_email" {
+  description = "Who is told of alarms and of the budget."
+  type        = string
+}
+
+variable "monthly_budget_usd" {
+  description = "Budget of the account for a month, US dollars."
+  type        = number
+}
+
+variable "emulated" {
+  description = "Whether an emulator stands in for AWS: it has neither brokers nor nodes, so these are left out."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.emulated || var.environment == "dev"
+    error_message = "Only dev can be emulated: elsewhere this would remove brokers and nodes."
+  }
 }

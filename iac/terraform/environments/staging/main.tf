@@ -1,6 +1,9 @@
 locals {
   name      = "${var.project}-${var.environment}"
   workloads = ["scoring", "stream-worker"]
+
+  # Declared once, for everybody who reads them: see iac/README.md.
+  topics = jsondecode(file("${path.module}/../../../topics.json"))
 }
 
 module "network" {
@@ -33,6 +36,55 @@ module "registry" {
   keep_images  = var.keep_images
 }
 
+module "cluster" {
+  source = "../../modules/cluster"
+
+  name                       = local.name
+  account_id                 = var.account_id
+  region                     = var.region
+  kubernetes_version         = var.kubernetes_version
+  vpc_id                     = module.network.vpc_id
+  private_subnet_ids         = module.network.private_subnet_ids
+  intra_subnet_ids           = module.network.intra_subnet_ids
+  endpoint_security_group_id = module.network.endpoint_security_group_id
+  node_groups                = var.emulated ? {} : var.node_groups
+  namespace                  = local.name
+  ci_role_arn                = module.identity.ci_role_arn
+  admin_role_arn             = var.admin_role_arn
+  log_retention_days         = var.log_retention_days
+}
+
+module "streaming" {
+  source = "../../modules/streaming"
+
+  name                     = local.name
+  account_id               = var.account_id
+  region                   = var.region
+  vpc_id                   = module.network.vpc_id
+  subnet_ids               = module.network.intra_subnet_ids
+  client_security_group_id = module.cluster.node_security_group_id
+  instance_type            = var.broker.instance_type
+  disk_gib                 = var.broker.disk_gib
+  log_retention_days       = var.log_retention_days
+  brokers                  = !var.emulated
+}
+
+module "observability" {
+  source = "../../modules/observability"
+
+  name               = local.name
+  account_id         = var.account_id
+  region             = var.region
+  cluster_name       = module.cluster.name
+  oidc_provider      = module.cluster.oidc_provider
+  broker_ids         = module.streaming.broker_ids
+  consumers          = { for topic, its in local.topics : topic => "stream-worker" if contains(its.consumers, "stream-worker") }
+  objectives         = var.objectives
+  alert_email        = var.alert_email
+  monthly_budget_usd = var.monthly_budget_usd
+  log_retention_days = var.log_retention_days
+}
+
 module "identity" {
   source = "../../modules/identity"
 
@@ -42,8 +94,13 @@ module "identity" {
   region            = var.region
   namespace         = local.name
   github_repository = var.github_repository
-  topics            = var.topics
+  oidc_provider     = module.cluster.oidc_provider
   repository_arns   = module.registry.repository_arns
+
+  topics = {
+    consumed = [for topic, its in local.topics : topic if contains(its.consumers, "stream-worker")]
+    produced = [for topic, its in local.topics : topic if contains(its.producers, "stream-worker")]
+  }
 
   buckets = {
     artifacts = module.storage.bucket_arns["artifacts"]

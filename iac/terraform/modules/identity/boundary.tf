@@ -35,7 +35,7 @@ data "aws_iam_policy_document" "boundary" {
       "kafka-cluster:WriteData",
       "kafka-cluster:WriteDataIdempotently",
     ]
-    resources = values(local.kafka)
+    resources = concat([local.kafka_cluster, local.kafka_group], local.consumed, local.produced)
   }
 
   statement {

@@ -1,6 +1,6 @@
 output "workload_role_arns" {
-  description = "Roles for the Pod Identity associations of the cluster, by service account."
-  value       = { for name, role in aws_iam_role.workload : name => role.arn }
+  description = "Roles of the workloads, for the annotation of the service account of the same name."
+  value       = { for name, role in module.workload : name => role.arn }
 }
 
 output "ci_role_arn" {

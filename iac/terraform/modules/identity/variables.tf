@@ -33,6 +33,11 @@ variable "namespace" {
   type        = string
 }
 
+variable "oidc_provider" {
+  description = "OIDC provider of the cluster: its ARN, and its issuer without https://."
+  type        = object({ arn = string, issuer = string })
+}
+
 variable "github_repository" {
   description = "Repository whose workflows may publish, owner/name."
   type        = string
@@ -45,10 +50,15 @@ variable "github_repository" {
 
 variable "topics" {
   description = "Kafka topics of the stream worker."
-  type        = object({ consumed = string, produced = string })
+  type        = object({ consumed = set(string), produced = set(string) })
 
   validation {
-    condition     = alltrue([for topic in values(var.topics) : can(regex("^[a-z0-9._-]+$", topic))])
+    condition     = length(var.topics.consumed) > 0 && length(var.topics.produced) > 0
+    error_message = "The stream worker consumes from a topic and produces to a topic."
+  }
+
+  validation {
+    condition     = alltrue([for topic in setunion(var.topics.consumed, var.topics.produced) : can(regex("^[a-z0-9._-]+$", topic))])
     error_message = "A topic is named exactly, without a wildcard."
   }
 }

@@ -1,55 +1,20 @@
-resource "aws_iam_role" "workload" {
+module "workload" {
+  source   = "../irsa"
   for_each = local.workload_policies
 
-  name                 = "${var.name}-${each.key}"
-  description          = "Pods of ${each.key}, by EKS Pod Identity."
-  assume_role_policy   = data.aws_iam_policy_document.workload_trust[each.key].json
-  permissions_boundary = aws_iam_policy.boundary.arn
+  name            = "${var.name}-${each.key}"
+  oidc_provider   = var.oidc_provider
+  namespace       = var.namespace
+  service_account = each.key
+  boundary_arn    = aws_iam_policy.boundary.arn
 }
 
 resource "aws_iam_role_policy" "workload" {
   for_each = local.workload_policies
 
   name   = "work"
-  role   = aws_iam_role.workload[each.key].id
+  role   = module.workload[each.key].name
   policy = each.value
-}
-
-data "aws_iam_policy_document" "workload_trust" {
-  for_each = toset(["scoring", "stream-worker"])
-
-  statement {
-    actions = ["sts:AssumeRole", "sts:TagSession"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["pods.eks.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [var.account_id]
-    }
-
-    condition {
-      test     = "ArnEquals"
-      variable = "aws:SourceArn"
-      values   = [local.cluster_arn]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:RequestTag/kubernetes-namespace"
-      values   = [var.namespace]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:RequestTag/kubernetes-service-account"
-      values   = [each.key]
-    }
-  }
 }
 
 data "aws_iam_policy_document" "scoring" {
@@ -62,25 +27,25 @@ data "aws_iam_policy_document" "stream_worker" {
   statement {
     sid       = "Connect"
     actions   = ["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"]
-    resources = [local.kafka.cluster]
+    resources = [local.kafka_cluster]
   }
 
   statement {
     sid       = "Consume"
     actions   = ["kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"]
-    resources = [local.kafka.consumed]
+    resources = local.consumed
   }
 
   statement {
     sid       = "CommitOffsets"
     actions   = ["kafka-cluster:AlterGroup", "kafka-cluster:DescribeGroup"]
-    resources = [local.kafka.consumers]
+    resources = [local.kafka_group]
   }
 
   statement {
     sid       = "Produce"
     actions   = ["kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"]
-    resources = [local.kafka.produced]
+    resources = local.produced
   }
 
   statement {

@@ -17,6 +17,25 @@ locals {
     Resource  = "*"
     Condition = { StringEquals = conditions }
   }]
+
+  # Whoever starts a machine with an encrypted volume hands the key on to EC2 by a grant.
+  grantee_statements = [for statement in [
+    {
+      Sid       = "GranteesUse"
+      Effect    = "Allow"
+      Principal = { AWS = var.grantees }
+      Action    = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
+      Resource  = "*"
+    },
+    {
+      Sid       = "GranteesGrantToAws"
+      Effect    = "Allow"
+      Principal = { AWS = var.grantees }
+      Action    = "kms:CreateGrant"
+      Resource  = "*"
+      Condition = { Bool = { "kms:GrantIsForAWSResource" = "true" } }
+    },
+  ] : statement if length(var.grantees) > 0]
 }
 
 resource "aws_kms_key" "this" {
@@ -26,7 +45,7 @@ resource "aws_kms_key" "this" {
 
   policy = jsonencode({
     Version   = "2012-10-17"
-    Statement = concat([local.account_statement], local.service_statements)
+    Statement = concat([local.account_statement], local.service_statements, local.grantee_statements)
   })
 }
 

@@ -25,11 +25,22 @@ variable "account_id" {
 
 variable "services" {
   description = "AWS services that use the key by themselves: service principal to the conditions that bind it."
-  type        = map(map(string))
+  type        = map(map(list(string)))
   default     = {}
 
   validation {
     condition     = alltrue([for conditions in values(var.services) : length(conditions) > 0])
     error_message = "A service must be bound by at least one condition, else any account could use the key through it."
+  }
+}
+
+variable "grantees" {
+  description = "ARNs of roles that encrypt AWS resources with the key, such as the one that starts nodes."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.grantees : can(regex("^arn:aws:iam::[0-9]{12}:role/", arn)) && !strcontains(arn, "*")])
+    error_message = "A grantee is one role, by its ARN."
   }
 }

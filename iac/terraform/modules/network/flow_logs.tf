@@ -10,7 +10,7 @@ module "log_key" {
   description = "VPC flow logs of ${var.name}."
   account_id  = var.account_id
   services = {
-    "logs.${var.region}.amazonaws.com" = { "kms:EncryptionContext:aws:logs:arn" = local.flow_log_group_arn }
+    "logs.${var.region}.amazonaws.com" = { "kms:EncryptionContext:aws:logs:arn" = [local.flow_log_group_arn] }
   }
 }
 

@@ -11,8 +11,12 @@ variables {
   region            = "sa-east-1"
   namespace         = "pixgates-test"
   github_repository = "example/pixgates"
-  topics            = { consumed = "pix.transactions", produced = "pix.decisions" }
-  buckets           = { artifacts = "arn:aws:s3:::artifacts", data = "arn:aws:s3:::data" }
+  oidc_provider = {
+    arn    = "arn:aws:iam::111122223333:oidc-provider/oidc.eks.sa-east-1.amazonaws.com/id/0123"
+    issuer = "oidc.eks.sa-east-1.amazonaws.com/id/0123"
+  }
+  topics  = { consumed = ["transactions"], produced = ["processed_transactions", "transactions_dead_letter"] }
+  buckets = { artifacts = "arn:aws:s3:::artifacts", data = "arn:aws:s3:::data" }
   keys = {
     artifacts = "arn:aws:kms:sa-east-1:111122223333:key/artifacts"
     data      = "arn:aws:kms:sa-east-1:111122223333:key/data"
@@ -53,11 +57,18 @@ run "grants_the_least" {
   }
 
   assert {
-    condition = alltrue([
-      for account, trust in data.aws_iam_policy_document.workload_trust :
-      contains(flatten([for c in trust.statement[0].condition : c.values]), account)
+    condition     = keys(module.workload) == ["scoring", "stream-worker"]
+    error_message = "Each workload must have a role of its own."
+  }
+
+  assert {
+    condition = one([
+      for s in data.aws_iam_policy_document.stream_worker.statement : s.resources if s.sid == "Produce"
+      ]) == toset([
+      "arn:aws:kafka:sa-east-1:111122223333:topic/pixgates-test/*/processed_transactions",
+      "arn:aws:kafka:sa-east-1:111122223333:topic/pixgates-test/*/transactions_dead_letter",
     ])
-    error_message = "A workload's role must be bound to its own service account."
+    error_message = "The stream worker may write to its own topics only."
   }
 }
 
@@ -66,7 +77,7 @@ run "refuses_wildcards" {
 
   variables {
     github_repository = "example/*"
-    topics            = { consumed = "*", produced = "pix.decisions" }
+    topics            = { consumed = ["*"], produced = ["processed_transactions"] }
   }
 
   expect_failures = [var.github_repository, var.topics]

@@ -4,7 +4,7 @@ variables {
   name        = "pixgates-test-logs"
   description = "Log groups."
   account_id  = "111122223333"
-  services    = { "logs.sa-east-1.amazonaws.com" = { "kms:EncryptionContext:aws:logs:arn" = "arn:aws:logs:sa-east-1:111122223333:log-group:/x" } }
+  services    = { "logs.sa-east-1.amazonaws.com" = { "kms:EncryptionContext:aws:logs:arn" = ["arn:aws:logs:sa-east-1:111122223333:log-group:/x"] } }
 }
 
 run "rotates_and_binds_services" {
@@ -26,6 +26,31 @@ run "rotates_and_binds_services" {
     ])
     error_message = "A service statement must carry its condition."
   }
+}
+
+run "grants_only_to_aws" {
+  command = plan
+
+  variables {
+    grantees = ["arn:aws:iam::111122223333:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"]
+  }
+
+  assert {
+    condition = one([
+      for s in jsondecode(aws_kms_key.this.policy).Statement : s if s.Action == "kms:CreateGrant"
+    ]).Condition.Bool["kms:GrantIsForAWSResource"] == "true"
+    error_message = "A grantee may hand the key on to AWS only."
+  }
+}
+
+run "refuses_grantees_by_wildcard" {
+  command = plan
+
+  variables {
+    grantees = ["arn:aws:iam::111122223333:role/*"]
+  }
+
+  expect_failures = [var.grantees]
 }
 
 run "refuses_an_unbound_service" {
