@@ -94,10 +94,9 @@ class InfraGates:
         elif name == "kubernetes":
             key = (self._tool(tools.KUBECTL).sha256, settings.kubernetes_versions, self._expected(target))
         else:
-            named = sources.name(target, self._root)
-            rules = settings.consistency
-            asked = Together(self._tool(tools.KUBECTL), self._root, rules).named(named)
-            key = (self._tool(tools.KUBECTL).sha256, rules, asked, tuple(self._context.policy.sections))
+            rules, renderer = settings.consistency, self._renderer(target)
+            named = Together(renderer, self._root, rules).named(sources.name(target, self._root))
+            key = (renderer.sha256 if renderer else "", rules, named, tuple(self._context.policy.sections))
         return Question(name, target, key)
 
     def _scans(self, name: str, targets: Sequence[Path]) -> Iterable[tuple[Path, Callable[[], Scan]]]:
@@ -120,12 +119,17 @@ class InfraGates:
         return [(target, partial(kubernetes.scan, target, self._expected(target))) for target in targets]
 
     def _consistent(self, target: Path) -> Scan:
-        rules, kubectl, seconds = self._settings.consistency, self._tool(tools.KUBECTL), self._settings.seconds
+        rules, kubectl, seconds = self._settings.consistency, self._renderer(target), self._settings.seconds
         label = sources.name(target, self._root)
-        if kustomize.is_overlay(target):
+        if kubectl and kustomize.is_overlay(target):
             tags = any(matches(label, each) for each in rules.tags_allowed)
             return Consistency(kubectl, self._root, rules.external, tags, seconds).scan(target)
         return Together(kubectl, self._root, rules, tuple(self._context.policy.sections), seconds).scan(label)
+
+    def _renderer(self, target: Path) -> Tool | None:
+        """kubectl, if what consistency is asked of `target` may render an overlay. Raises NotMeasured."""
+        together = target.name in self._settings.consistency.sets and target.name != "@workflows"
+        return self._tool(tools.KUBECTL) if together or kustomize.is_overlay(target) else None
 
     # What they answer
 

@@ -31,10 +31,10 @@ VALUES = (".tfvars", ".hcl")
 class Together:
     """The rules, on sources below `root`. `families` are markers that are there without being declared.
 
-    `timeout` is in seconds, for rendering one overlay.
+    `kubectl` may be None for a target that holds no overlay. `timeout` is in seconds, for rendering one overlay.
     """
 
-    kubectl: Tool
+    kubectl: Tool | None
     root: Path
     settings: ConsistencyPolicy
     families: tuple[str, ...] = ()
@@ -66,6 +66,9 @@ class Together:
             return Scan(NAME, target, problems=(problem,), subjects=reader.seen)
         except OSError as error:
             problem = Problem(f"can't be read: {error.strerror or error}", target)
+            return Scan(NAME, target, problems=(problem,), subjects=reader.seen)
+        except (TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
+            problem = Problem(f"has a shape that can't be read: {type(error).__name__}: {error}", target)
             return Scan(NAME, target, problems=(problem,), subjects=reader.seen)
         return Scan(
             NAME,
@@ -114,8 +117,8 @@ class _Reader:
 
     @property
     def tools(self) -> tuple[ToolUse, ...]:
-        ask = self.ask
-        return (invocation.used(ask.kubectl, ask.root, *self.commands),) if self.commands else ()
+        kubectl = self.ask.kubectl
+        return (invocation.used(kubectl, self.ask.root, *self.commands),) if kubectl and self.commands else ()
 
     def alone(self, folder: Path) -> Sources:
         root = self._root(folder)
@@ -200,6 +203,8 @@ class _Reader:
         if overlay.problems:
             first = overlay.problems[0]
             raise Unreadable(first.message, first.path, first.line, remedy=first.fix)
+        if self.ask.kubectl is None:
+            raise NotMeasured(f"{label} can't be rendered without kubectl", remedy="pixgates tools install kubectl")
         rendered = _rendered(self.ask.kubectl, folder, subjects, self.ask.timeout)
         name = f"{label} (rendered)"
         self.subjects[kustomize.subject(rendered, name)] = None
