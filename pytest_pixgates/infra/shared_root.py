@@ -79,9 +79,9 @@ def _means_the_same(stack: hcl.Stack) -> bool:
 def _write(stacks: Mapping[Path, hcl.Stack], root: Path, folder: Path) -> None:
     """Make the root in `folder`, with copies of all that its stacks can read, laid out as in the repository."""
     calls, variables = dict[str, dict[str, str]](), dict[str, dict[str, str]]()
+    for judged in dict.fromkeys(judged for stack in stacks.values() for judged in stack.judged):
+        _copy(judged, folder / _STACKS / judged.relative_to(root))
     for number, (path, stack) in enumerate(stacks.items()):
-        for judged in stack.judged:
-            _copy(judged, folder / _STACKS / judged.relative_to(root))
         for source in stack.own:
             copy = folder / _STACKS / source.path.relative_to(root)
             copy.write_text(hcl.without(source.text, "terraform", ("backend", "cloud")), encoding="utf-8")

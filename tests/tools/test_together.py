@@ -53,6 +53,7 @@ def defects(new_project: New) -> Project:
         "wrong/open/main.tf": AWS
         + 'resource "aws_security_group" "this" {\n  ingress {\n    from_port   = 22\n    to_port     = 22\n'
         + '    protocol    = "tcp"\n    cidr_blocks = ["0.0.0.0/0"]\n  }\n}\n',
+        "wrong/backend/inner/main.tf": aws + bucket,
         "wrong/syntax/main.tf": aws + bucket + "}\n",
     }
     project = new_project(files)
@@ -62,7 +63,7 @@ def defects(new_project: New) -> Project:
 
 
 def stacks(root: Path) -> list[Path]:
-    return sorted([*root.glob("iac/terraform/environments/*"), *root.glob("wrong/*")])
+    return sorted([*root.glob("iac/terraform/environments/*"), *root.glob("wrong/*"), root / "wrong/backend/inner"])
 
 
 def test_terraform_says_the_same_of_stacks_that_share_a_root(defects: Project, mirror: Path) -> None:
