@@ -17,6 +17,7 @@ from pytest_pixgates.core.verdict import Outcome
 from pytest_pixgates.infra.consistency.policy import ConsistencyPolicy
 from pytest_pixgates.infra.consistency.rules import SOURCES
 from pytest_pixgates.infra.consistency.together import Together
+from pytest_pixgates.infra.policy import Rule
 from tests.tools.conftest import Project
 
 New = Callable[[Mapping[str, str | bytes]], Project]
@@ -345,6 +346,15 @@ def test_the_fixture_answers_for_a_set_and_asks_again_when_a_file_is_added(new_p
     scan = project.infra(consistency=NAMED).consistency("@topics")
     assert [each.where for each in scan.findings] == ["app/other.py:1"]
     assert project.infra(consistency=NAMED).consistency("@elsewhere").outcome is Outcome.ERROR
+
+
+def test_a_rule_can_be_switched_off_for_a_path_with_its_reason(new_project: New) -> None:
+    project = new_project({**SMALL, "topics.json": '["transactions", "decisions", "audit"]'})
+    off = Rule("topic-used", "read by an auditor, outside of this repository", ("topics.json",))
+    assert not project.infra(consistency=NAMED).consistency("@topics")
+    scan = project.infra(consistency=NAMED, rules=(off,)).consistency("@topics")
+    assert scan, scan.lines()
+    assert [(each.rule, each.excuse) for each in scan.findings] == [("topic-used", off.reason)]
 
 
 def test_every_rule_is_broken_by_a_defect_of_our_own_sources() -> None:

@@ -94,10 +94,28 @@ def test_no_text_ends_in_an_exception_of_a_reader(text: str) -> None:
         ('TOPIC: str = "a"', ["a"]),
         ("  - {name: KAFKA_TOPIC, value: a}\ntopic: b", ["b"]),
         ("# topic: a\ntopics: b", ["b"]),
+        ("topic_partitions: 12\nauto_topic: true\ntopic: a", ["a"]),
     ],
 )
 def test_a_topic_is_the_value_of_something_called_one(text: str, names: list[str]) -> None:
     assert [each.name for each in topic.used_by_text(text, "x.yaml")] == names
+
+
+@pytest.mark.parametrize(
+    ("text", "exposed", "user"),
+    [
+        ("FROM a\nENV PORT=80 HOST=x\nEXPOSE ${PORT}/tcp\nUSER 1", (("80/tcp", 3),), ("1", 4)),
+        ("FROM a AS b\nEXPOSE 80\nUSER 1\nFROM b\nEXPOSE 81", (("80", 2), ("81", 5)), ("1", 3)),
+        ("FROM a\nUSER 1\nFROM c\n", (), ("", 0)),
+        ("FROM a\nRUN <<EOF\nUSER 1\nEOF\nUSER 2\n", (), ("2", 5)),
+        ("# USER 1\nFROM a\nRUN x \\\n  # USER 1\n  y\nexpose 80 \\\n  81\n", (("80", 6), ("81", 6)), ("", 0)),
+    ],
+)
+def test_the_last_stage_of_a_dockerfile_counts(
+    text: str, exposed: tuple[tuple[str, int], ...], user: tuple[str, int]
+) -> None:
+    image = dockerfile.parse(text, "Dockerfile", "web")
+    assert (image.exposed, image.user) == (exposed, user)
 
 
 TRACED = {

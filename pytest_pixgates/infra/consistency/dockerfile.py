@@ -15,6 +15,9 @@ from pytest_pixgates.infra.sources import Unreadable
 if TYPE_CHECKING:
     from pytest_pixgates.infra.consistency.sets import Sources
 
+_ASSIGNED = re.compile(r"(?P<name>\w+)=(?P<value>\"[^\"]*\"|'[^']*'|\S*)")
+_HERE = re.compile(r"<<-?\s*[\"']?(?P<word>\w+)[\"']?")
+
 _DOCKERFILE = """\
 FROM python:3.12-slim
 USER 10001:10001
@@ -57,9 +60,8 @@ def parse(text: str, path: str, container: str) -> Dockerfile:
             current = Dockerfile(path, container, line, base.exposed if base else (), base.user if base else ("", 0))
             stages[words[2] if len(words) == 3 else f"<{names}>"] = current
             names += 1
-        elif word == "ARG" and "=" in rest:
-            name, _, value = rest.partition("=")
-            arguments[name] = value.strip("\"'")
+        elif word in ("ARG", "ENV"):
+            arguments |= {match["name"]: match["value"].strip("\"'") for match in _ASSIGNED.finditer(rest)}
         elif current is not None and word in ("EXPOSE", "USER"):
             known = _expanded(rest, arguments, path, line)
             if word == "USER":
@@ -74,8 +76,11 @@ def parse(text: str, path: str, container: str) -> Dockerfile:
 
 
 def _instructions(text: str) -> Iterator[tuple[str, str, int]]:
-    joined, start = "", 0
+    joined, start, until = "", 0, ""
     for number, line in enumerate(text.splitlines(), start=1):
+        if until:  # inside a here-document
+            until = "" if line.strip() == until else until
+            continue
         if line.lstrip().startswith("#"):
             continue
         start = start if joined else number
@@ -83,7 +88,8 @@ def _instructions(text: str) -> Iterator[tuple[str, str, int]]:
         if not line.rstrip().endswith("\\"):
             word, _, rest = joined.strip().partition(" ")
             yield word.upper(), rest.strip(), start
-            joined = ""
+            opened = _HERE.search(rest) if word.upper() in ("RUN", "COPY", "ADD") else None
+            joined, until = "", opened["word"] if opened else ""
 
 
 def _expanded(text: str, arguments: dict[str, str], path: str, line: int) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _KEY = re.compile(r"(?:^|[_.\-])topics?(?:$|[_.\-])", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_NO_NAME = re.compile(r"\d+|true|false|null|none", re.IGNORECASE)  # as in `topic_partitions: 12`
 # `topic: name`, `TOPIC = "name"`, `"topic": "name"`, `OUTPUT_TOPIC=name`
 _WRITTEN = re.compile(
     r"[\"']?(?P<key>(?:[A-Za-z0-9_.\-]*[_.\-])?topics?(?:[_.\-][A-Za-z0-9_.\-]*)?)[\"']?\s*(?::\s*str\s*)?[:=]\s*"
@@ -110,7 +111,7 @@ def used_by_text(text: str, label: str) -> tuple[Use, ...]:
         for number, line in enumerate(text.splitlines(), start=1)
         if not line.lstrip().startswith(("#", "//"))
         for match in _WRITTEN.finditer(line)
-        if match["quote"] or not label.endswith(".py")
+        if (match["quote"] or not label.endswith(".py")) and not _NO_NAME.fullmatch(match["name"])
     )
     if not found:
         raise Unreadable("names no topic", label, remedy="take it out of topic_sources, or write `topic: name`")
@@ -132,14 +133,15 @@ def used_by_overlay(world: World) -> Iterator[Use]:
 
 def _uses(part: Part, key: str, world: World) -> Iterator[Use]:
     value = part.text()
+    names = [each for each in map(str.strip, value.split(",")) if not _NO_NAME.fullmatch(each)]
     # A generator's entry has no line of its own: its literal does.
     literal = re.compile(rf"(?<![\w.-]){re.escape(key)}\s*[=:]\s*[\"']?{re.escape(value)}(?![\w.-])")
     for path, text in world.overlay.texts:
         for number, line in enumerate(text.splitlines(), start=1):
             if literal.search(line):
-                yield from (Use(each.strip(), Place(path, number), key) for each in value.split(","))
+                yield from (Use(each, Place(path, number), key) for each in names)
                 return
-    yield from (Use(each.strip(), Place(*part.place), key) for each in value.split(","))
+    yield from (Use(each, Place(*part.place), key) for each in names)
 
 
 class TopicDeclared(AnyRule["Sources", tuple[Use, tuple[Topic, ...]]]):
