@@ -105,7 +105,8 @@ def _renders(infra: InfraPolicy, root: Path) -> bool:
     from pytest_pixgates.infra.kustomize import is_overlay
 
     gated = (root / target for pattern in infra.checkov for target in matches(root, pattern, with_files=True))
-    return bool(infra.kubernetes or infra.kubernetes_expect) or any(map(is_overlay, gated))
+    consistency = infra.consistency.overlays or infra.consistency.environments
+    return bool(infra.kubernetes or infra.kubernetes_expect or consistency) or any(map(is_overlay, gated))
 
 
 def _python() -> Check:

@@ -5,6 +5,7 @@ Two equal keys, an empty file, an alias that expands without end: every tool at 
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Document:
         return line
 
 
+@functools.lru_cache(maxsize=512)  # several gates judge one file, and several overlays share a base
 def parse(text: str, label: str) -> tuple[Document, ...]:
     """Every document of a YAML text that isn't null. Raises Unreadable with the line of the first defect."""
     yaml = _yaml()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_pixgates.infra.gates import InfraGates
     from pytest_pixgates.infra.policy import InfraPolicy
 
-TOOLS = ("terraform", "tflint", "checkov", "kubernetes", "consistency")
+TOOLS = ("terraform", "tflint", "checkov", "kubernetes")
 
 
 class Infra(Family):
@@ -49,6 +49,17 @@ def targets(settings: InfraPolicy, root: Path) -> Iterator[tuple[str, str, str]]
         if tool == "kubernetes":  # what is expected of an overlay that nothing judges would never be looked at
             found = {overlay: f"kubernetes_expect.{overlay}" for overlay in settings.kubernetes_expect} | found
         yield from ((tool, target, key) for target, key in found.items())
+    yield from _consistency(settings, root)
+
+
+def _consistency(settings: InfraPolicy, root: Path) -> Iterator[tuple[str, str, str]]:
+    found: dict[str, str] = {}
+    for name in ("overlays", "roots"):
+        for index, pattern in enumerate(getattr(settings.consistency, name)):
+            for target in matches(root, pattern) or [pattern]:
+                found.setdefault(target, f"consistency.{name}[{index}]")
+    yield from (("consistency", target, key) for target, key in found.items())
+    yield from (("consistency", name, f"consistency.{key}") for name, key in settings.consistency.sets.items())
 
 
 def gate_name(tool: str, target: str) -> str:

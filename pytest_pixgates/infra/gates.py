@@ -23,6 +23,7 @@ from pytest_pixgates.infra import kustomize, sources
 from pytest_pixgates.infra.answers import Answers, Question, between_runs
 from pytest_pixgates.infra.checkov import Checkov
 from pytest_pixgates.infra.consistency.scan import Consistency
+from pytest_pixgates.infra.consistency.together import Together
 from pytest_pixgates.infra.family import gate_name, targets
 from pytest_pixgates.infra.kubernetes import Kubernetes
 from pytest_pixgates.infra.policy import InfraPolicy
@@ -56,9 +57,12 @@ class InfraGates:
         """What the overlay renders fits the schemas, and holds the objects that the policy expects."""
         return self._settled("kubernetes", [overlay])
 
-    def consistency(self, overlay: str | Path) -> Scan:
-        """What the overlay renders holds together: ports, selectors, references, budgets (docs/consistency.md)."""
-        return self._settled("consistency", [overlay])
+    def consistency(self, target: str | Path) -> Scan:
+        """What an overlay renders, or a Terraform root, holds together; or a set of the policy ("@topics") does.
+
+        docs/consistency.md has the rules.
+        """
+        return self._settled("consistency", [target])
 
     def subject(self, path: str | Path) -> Subject:
         """The file or folder at `path`, for a measurement of one's own. Raises OSError, ValueError outside the root."""
@@ -90,7 +94,9 @@ class InfraGates:
         elif name == "kubernetes":
             key = (self._tool(tools.KUBECTL).sha256, settings.kubernetes_versions, self._expected(target))
         else:
-            key = (self._tool(tools.KUBECTL).sha256, settings.external, self._tags_allowed(target))
+            rules, renderer = settings.consistency, self._renderer(target)
+            named = Together(renderer, self._root, rules).named(sources.name(target, self._root))
+            key = (renderer.sha256 if renderer else "", rules, named, tuple(self._context.policy.sections))
         return Question(name, target, key)
 
     def _scans(self, name: str, targets: Sequence[Path]) -> Iterable[tuple[Path, Callable[[], Scan]]]:
@@ -108,16 +114,22 @@ class InfraGates:
             frameworks = settings.checkov_frameworks
             return Checkov(self._tool(tools.CHECKOV), root, frameworks, settings.seconds, kubectl).scans(targets)
         if name == "consistency":
-            return [(target, partial(self._rules(target).scan, target)) for target in targets]
+            return [(target, partial(self._consistent, target)) for target in targets]
         kubernetes = Kubernetes(self._tool(tools.KUBECTL), root, settings.kubernetes_versions, settings.seconds)
         return [(target, partial(kubernetes.scan, target, self._expected(target))) for target in targets]
 
-    def _rules(self, target: Path) -> Consistency:
-        settings, kubectl = self._settings, self._tool(tools.KUBECTL)
-        return Consistency(kubectl, self._root, settings.external, self._tags_allowed(target), settings.seconds)
+    def _consistent(self, target: Path) -> Scan:
+        rules, kubectl, seconds = self._settings.consistency, self._renderer(target), self._settings.seconds
+        label = sources.name(target, self._root)
+        if kubectl and kustomize.is_overlay(target):
+            tags = any(matches(label, each) for each in rules.tags_allowed)
+            return Consistency(kubectl, self._root, rules.external, tags, seconds).scan(target)
+        return Together(kubectl, self._root, rules, tuple(self._context.policy.sections), seconds).scan(label)
 
-    def _tags_allowed(self, target: Path) -> bool:
-        return any(matches(sources.name(target, self._root), each) for each in self._settings.tags_allowed)
+    def _renderer(self, target: Path) -> Tool | None:
+        """kubectl, if what consistency is asked of `target` may render an overlay. Raises NotMeasured."""
+        together = target.name in self._settings.consistency.sets and target.name != "@workflows"
+        return self._tool(tools.KUBECTL) if together or kustomize.is_overlay(target) else None
 
     # What they answer
 
@@ -129,7 +141,8 @@ class InfraGates:
 
     def _measured(self, name: str, target: str | Path) -> Scan:
         path = self._path(target)
-        if not path.exists() or not sources.inside(path, self._root):
+        known = name == "consistency" and str(target) in self._settings.consistency.sets
+        if not known and (not path.exists() or not sources.inside(path, self._root)):
             fix = f"check `{name}` in [infra] of the policy"
             problem = Problem("matches nothing in the repository", str(target), fix=fix)
             return Scan(name, str(target), problems=(problem,))

@@ -55,6 +55,43 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """A name in an expression, such as ("var", "region") or ("module", "network", "vpc_id")."""
+
+    names: tuple[str, ...]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """The right side of an attribute. `templates` are its strings: what is written, and () for each interpolation of
+    something else than a plain name.
+    """
+
+    text: str
+    line: int
+    references: tuple[Reference, ...] = ()
+    templates: tuple[tuple[str | tuple[str, ...], ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A block with all that is in it; a whole file is one of no kind."""
+
+    kind: str
+    labels: tuple[str, ...]
+    line: int
+    expressions: Mapping[str, Expression] = field(default_factory=dict)
+    bodies: tuple[Body, ...] = ()
+
+    def all_expressions(self) -> Iterator[tuple[str, Expression]]:
+        """Those of the blocks inside it too, each with the name of its attribute."""
+        yield from self.expressions.items()
+        for body in self.bodies:
+            yield from body.all_expressions()
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """One file of a stack, parsed."""
 
@@ -138,6 +175,16 @@ def parse(text: str, label: str) -> tuple[Block, ...]:
     if root.has_error:
         raise Unreadable("is not valid HCL", label, _first_error(root), remedy="mend its syntax")
     return tuple(map(_block, _blocks(root)))
+
+
+@functools.lru_cache(maxsize=4096)
+def body(text: str, label: str) -> Body:
+    """The whole file, to the last expression. Raises Unreadable."""
+    parse(text, label)
+    try:
+        return _body(_tree(text))
+    except RecursionError:
+        raise Unreadable("nests too deep", label, remedy="flatten it") from None
 
 
 def without(text: str, kind: str, inner: Collection[str]) -> str:
@@ -266,6 +313,46 @@ def _block(node: Node) -> Block:
         line=node.start_point[0] + 1,
         attributes=dict(_attributes(body)) if body else {},
     )
+
+
+def _body(node: Node) -> Body:
+    head, inside = _block(node), [child for part in node.children if part.type == "body" for child in part.children]
+    named = (child.named_children for child in inside if child.type == "attribute")
+    expressions = {_text(each[0]): _expression(each[-1], each[0].start_point[0] + 1) for each in named}
+    bodies = tuple(_body(child) for child in inside if child.type == "block")
+    return Body(head.kind, head.labels, head.line, expressions, bodies)
+
+
+def _expression(node: Node, line: int) -> Expression:
+    references, templates, stack = list[Reference](), list[tuple[str | tuple[str, ...], ...]](), [node]
+    while stack:
+        each = stack.pop()
+        if each.type == "variable_expr":
+            references.append(Reference(_names(each), each.start_point[0] + 1))
+        elif each.type in ("quoted_template", "string_lit", "heredoc_template"):
+            templates.append(tuple(_template(each)))
+        stack += reversed(each.named_children)
+    return Expression(_text(node), line, tuple(references), tuple(templates))
+
+
+def _names(node: Node | None) -> tuple[str, ...]:
+    """The dotted name that begins at `node`."""
+    names = list[str]()
+    while node is not None and (node.type == "get_attr" or (node.type == "variable_expr" and not names)):
+        names.append(_text(node).lstrip("."))
+        node = node.next_named_sibling
+    return tuple(names)
+
+
+def _template(node: Node) -> Iterator[str | tuple[str, ...]]:
+    for part in node.named_children:
+        if part.type == "template_literal":
+            yield _text(part)
+        elif part.type == "template_interpolation":
+            inner = [child for child in part.named_children if child.type == "expression"]
+            names = inner[0].named_children if inner else []
+            plain = bool(names) and names[0].type == "variable_expr" and len(_names(names[0])) == len(names)
+            yield _names(names[0]) if plain else ()
 
 
 def _attributes(body: Node) -> Iterator[tuple[str, str]]:

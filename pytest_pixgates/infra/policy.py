@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pytest_pixgates.core import environ, quantity
 from pytest_pixgates.core.policy import INLINE_SKIP, matches
 from pytest_pixgates.core.scan import Finding, Severity
+from pytest_pixgates.infra.consistency.policy import ConsistencyPolicy
 
 NEVER_OFF = ("terraform-validate", "terraform-test", "kubernetes-schema", "kubernetes-expect")
 FRAMEWORKS = ("terraform", "kubernetes", "dockerfile", "github_actions")
@@ -45,12 +46,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class InfraPolicy:
-    """`[infra]`. The first five list what each tool judges: paths or globs, relative to the repository.
+    """`[infra]`. The first four list what each tool judges: paths or globs, relative to the repository.
 
-    `severity` is the lowest that blocks. `external` are objects ("Secret/scoring-kafka") that overlays refer to and
-    something else makes; in overlays that `tags_allowed` matches, images may be named by tag. `kubernetes_expect` names
-    the objects ("Kind/name") that an overlay must render. `tflint_config` overrides the nearest `.tflint.hcl`;
-    `rulesets` are the tflint rulesets beside the bundled one. `terraform_mirror` is a folder laid out
+    `consistency` says what must hold together. `severity` is the lowest that blocks. `kubernetes_expect` names the
+    objects ("Kind/name") that an overlay must render. `tflint_config` overrides the nearest `.tflint.hcl`; `rulesets`
+    are the tflint rulesets beside the bundled one. `terraform_mirror` is a folder laid out
     host/namespace/type/version/os_arch. `timeout` is for one command.
     """
 
@@ -58,10 +58,8 @@ class InfraPolicy:
     tflint: tuple[str, ...] = ()
     checkov: tuple[str, ...] = ()
     kubernetes: tuple[str, ...] = ()
-    consistency: tuple[str, ...] = ()
+    consistency: ConsistencyPolicy = field(default_factory=ConsistencyPolicy)
     severity: Severity = Severity.NOTE
-    external: tuple[str, ...] = ()
-    tags_allowed: tuple[str, ...] = ()
     kubernetes_versions: tuple[str, ...] = ("1.33", "1.34")
     kubernetes_expect: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     checkov_frameworks: tuple[str, ...] = FRAMEWORKS
@@ -73,9 +71,11 @@ class InfraPolicy:
 
     def __post_init__(self) -> None:
         quantity.seconds(self.timeout)
-        for key in ("terraform", "tflint", "checkov", "kubernetes", "consistency", "tags_allowed"):
+        for key in ("terraform", "tflint", "checkov", "kubernetes"):
             for path in getattr(self, key):
                 _refuse_outside(path, key)
+        for key, path in self.consistency.paths:
+            _refuse_outside(path, f"consistency.{key}")
         if not self.kubernetes_versions:
             raise ValueError("kubernetes_versions is empty")
         for version in self.kubernetes_versions:
@@ -89,8 +89,9 @@ class InfraPolicy:
             raise ValueError("checkov_frameworks is empty")
         for overlay, objects in self.kubernetes_expect.items():
             _refuse_outside(overlay, "kubernetes_expect")
-            _refuse_no_objects(objects, "kubernetes_expect")
-        _refuse_no_objects(self.external, "external")
+            for each in objects:
+                if not re.fullmatch(r"[A-Z]\w*/\S+", each):
+                    raise ValueError(f'kubernetes_expect: {each!r} is not written like "Deployment/scoring"')
 
     def mirror(self, root: Path) -> Path | None:
         """The folder of Terraform's providers, if the policy or PIXGATES_TF_MIRROR names one."""
@@ -106,12 +107,6 @@ class InfraPolicy:
         """The reason for which the last rule that covers `finding` is off, or ""."""
         matching = [rule for rule in self.rules if rule.covers(finding)]
         return matching[-1].reason if matching and not matching[-1].on else ""
-
-
-def _refuse_no_objects(objects: Iterable[str], key: str) -> None:
-    for each in objects:
-        if not re.fullmatch(r"[A-Z]\w*/\S+", each):
-            raise ValueError(f'{key}: {each!r} is not written like "Deployment/scoring"')
 
 
 def _refuse_outside(path: str, key: str) -> None:

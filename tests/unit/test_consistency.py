@@ -44,7 +44,7 @@ def test_no_shape_of_any_field_ends_in_an_exception(wrong: object) -> None:
                 _set(value, keys, wrong)
                 objects = list(manifest.objects)
                 objects[index] = dataclasses.replace(each, value=value)
-                problems = judged(dataclasses.replace(manifest, objects=tuple(objects)), [rule])[2]
+                problems = judged(dataclasses.replace(manifest, objects=tuple(objects)), [rule], "")[2]
                 assert all("could not look" not in problem.message for problem in problems), (rule.name, keys, problems)
 
 

@@ -14,6 +14,7 @@ from pytest_pixgates.core.family import Context
 from pytest_pixgates.core.policy import Policy
 from pytest_pixgates.core.scan import Finding, Severity
 from pytest_pixgates.core.verdict import Outcome
+from pytest_pixgates.infra.consistency.policy import ConsistencyPolicy
 from pytest_pixgates.infra.family import Infra
 from pytest_pixgates.infra.policy import InfraPolicy
 
@@ -54,6 +55,15 @@ def test_the_section_is_read() -> None:
         ({"rules": [{"rule": "kubernetes-schema", "reason": "x"}]}, "can't be switched off"),
         ({"tflint": ["iac/**prod"]}, "** must stand alone"),
         ({"terrafrom": []}, "did you mean 'terraform'"),
+        ({"consistency": {"roots": ["../other"]}}, "consistency.roots: '../other' must be a path inside"),
+        ({"consistency": {"environments": {"dev": ["/etc"]}}}, "consistency.environments.dev: '/etc' must be"),
+        ({"consistency": {"environments": {"dev": []}}}, "environments: dev is empty"),
+        ({"consistency": {"environments": {"topics": ["a"]}}}, "'topics' can't be the name of one"),
+        ({"consistency": {"external": ["kafka"]}}, 'not written like "Secret/scoring-kafka"'),
+        ({"consistency": {"topic_sources": ["a"]}}, "topic_sources is given without topics"),
+        ({"consistency": {"topics": "a.json"}}, "held against overlays, of which none is given"),
+        ({"consistency": {"drift": ["a"]}}, "drift is given without two environments"),
+        ({"consistency": {"overlay": []}}, "did you mean 'overlays'"),
     ],
 )
 def test_an_impossible_value_is_refused(table: dict[str, Any], said: str) -> None:
@@ -85,6 +95,30 @@ def test_each_match_is_a_gate(root: Path) -> None:
 def test_the_repository_itself_can_be_named(root: Path) -> None:
     settings = InfraPolicy(terraform=(".",), tflint=("./",))
     assert [gate.name for gate in Infra().gates(settings, root)] == ["terraform[.]", "tflint[.]"]
+
+
+def test_consistency_has_a_gate_for_each_overlay_root_and_set(root: Path) -> None:
+    settings = ConsistencyPolicy(
+        overlays=("k8s",),
+        roots=("iac/*", "stacks/*"),
+        environments={"dev": ("k8s", "iac/a"), "prod": ("k8s", "iac/b")},
+        topics="topics.json",
+        dockerfiles={"Dockerfile": "web"},
+        workflows=(".github/workflows/*.yml",),
+    )
+    gates = list(Infra().gates(InfraPolicy(consistency=settings), root))
+    assert [(gate.name, gate.key) for gate in gates] == [
+        ("consistency[k8s]", "consistency.overlays[0]"),
+        ("consistency[iac/a]", "consistency.roots[0]"),
+        ("consistency[iac/b]", "consistency.roots[0]"),
+        ("consistency[stacks/*]", "consistency.roots[1]"),
+        ("consistency[@environments]", "consistency.environments"),
+        ("consistency[@dev]", "consistency.environments.dev"),
+        ("consistency[@prod]", "consistency.environments.prod"),
+        ("consistency[@topics]", "consistency.topics"),
+        ("consistency[@images]", "consistency.dockerfiles"),
+        ("consistency[@workflows]", "consistency.workflows"),
+    ]
 
 
 def test_a_pattern_that_matches_nothing_is_an_error(root: Path) -> None:

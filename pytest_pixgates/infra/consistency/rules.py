@@ -1,16 +1,26 @@
-"""Every rule of consistency, in the order of docs/consistency.md."""
+"""Every rule of consistency, by what it looks at, in the order of docs/consistency.md."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pytest_pixgates.infra.consistency import (
+    dockerfile,
+    drift,
     kubernetes_disruption,
     kubernetes_network,
     kubernetes_reference,
     kubernetes_service,
+    literals,
+    terraform_lock,
+    terraform_network,
+    terraform_variables,
+    topic,
+    workflow,
 )
-from pytest_pixgates.infra.consistency.rule import Rule
+from pytest_pixgates.infra.consistency.rule import AnyRule, Rule
+from pytest_pixgates.infra.consistency.sets import Sources
 
 RULES: tuple[Rule[Any], ...] = (
     kubernetes_service.ServiceSelects(),
@@ -38,3 +48,25 @@ RULES: tuple[Rule[Any], ...] = (
     kubernetes_disruption.MaxUnavailable(),
     kubernetes_disruption.RevisionHistory(),
 )
+"""On what one overlay renders."""
+
+ROOT: tuple[AnyRule[Sources, Any], ...] = (
+    terraform_variables.VariableDeclared(),
+    terraform_variables.VariableUsed(),
+    terraform_variables.VariableGiven(),
+    terraform_network.InNetwork(),
+    terraform_network.BrokersAdmit(),
+    terraform_lock.LockHash(),
+)
+"""On one Terraform root with its modules."""
+
+TOGETHER: Mapping[str, tuple[AnyRule[Sources, Any], ...]] = {
+    "environments": (drift.Drift(), terraform_lock.ModuleSame(), terraform_lock.LockSame()),
+    "environment": (literals.Account(), literals.Region(), literals.Bucket(), literals.Stranger()),
+    "topics": (topic.TopicDeclared(), topic.TopicUsed(), topic.TopicPartitions()),
+    "images": (dockerfile.ImagePort(), dockerfile.ImageUser()),
+    "workflows": (workflow.Marker(),),
+}
+"""On several sources, by the set that the policy names."""
+
+SOURCES: tuple[AnyRule[Sources, Any], ...] = (*ROOT, *(rule for rules in TOGETHER.values() for rule in rules))

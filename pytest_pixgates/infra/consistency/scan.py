@@ -14,7 +14,7 @@ from pytest_pixgates.core.errors import NotMeasured
 from pytest_pixgates.core.scan import Finding, Problem, Scan, ToolUse
 from pytest_pixgates.core.tools import Tool
 from pytest_pixgates.infra import invocation, kustomize, sources
-from pytest_pixgates.infra.consistency.rule import Rule
+from pytest_pixgates.infra.consistency.rule import AnyRule, Seen
 from pytest_pixgates.infra.consistency.rules import RULES
 from pytest_pixgates.infra.consistency.world import World
 
@@ -45,7 +45,7 @@ class Consistency:
             rendered = kustomize.render(self.kubectl, folder, timeout=self.timeout)
             label = f"{target} (rendered)"
             objects = kustomize.parse(rendered, label)
-            uses = (self._kubectl(folder), rules_used())
+            kubectl = self._kubectl(folder)
         except sources.Unreadable as error:
             return Scan(NAME, target, problems=(error.problem,))
         except NotMeasured as error:
@@ -53,14 +53,14 @@ class Consistency:
         except OSError as error:
             return Scan(NAME, target, problems=(Problem(f"can't be read: {error.strerror or error}", target),))
         world = World(overlay, objects, frozenset(self.external), self.tags)
-        checks, findings, problems = judged(world)
+        checks, findings, problems = judged(world, RULES, target)
         return Scan(
             NAME,
             target,
             scanned={"objects": len(objects), "checks": checks.total()},
             findings=findings,
             problems=problems,
-            tools=uses,
+            tools=(kubectl, rules_used(RULES, checks)),
             subjects=(*subjects, kustomize.subject(rendered, label)),
         )
 
@@ -69,9 +69,11 @@ class Consistency:
 
 
 def judged(
-    world: World, rules: Sequence[Rule[Any]] = RULES
+    world: Seen, rules: Sequence[AnyRule[Seen, Any]], label: str
 ) -> tuple[Counter[str], tuple[Finding, ...], tuple[Problem, ...]]:
-    """How many parts each rule really looked at, what they found, and what they could not read."""
+    """How many parts of `world`, called `label`, each rule really looked at, what they found, and what they could not
+    read.
+    """
     checks, findings, problems = Counter[str](), list[Finding](), list[Problem]()
     for rule in rules:
         try:
@@ -82,13 +84,14 @@ def judged(
             problems.append(error.problem)
         except (TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
             # A shape that no rule foresaw: the schemas say where; here it must not pass for a look.
-            fix = "run the kubernetes gate on the overlay; if that passes, report this as a defect of the rule"
+            fix = "run the other gates on it; if those pass, report this as a defect of the rule"
             message = f"{rule.name} could not look at it: {type(error).__name__}: {error}"
-            problems.append(Problem(message, world.overlay.texts[0][0], fix=fix))
+            problems.append(Problem(message, label, fix=fix))
     return checks, tuple(dict.fromkeys(findings)), tuple(dict.fromkeys(problems))
 
 
-def rules_used() -> ToolUse:
-    """The rules as a tool: the version of this package, and the digest of their code."""
+def rules_used(rules: Sequence[AnyRule[Any, Any]], checks: Counter[str]) -> ToolUse:
+    """The rules as a tool: the version of this package, the digest of their code, and what each looked at."""
     code = files.tree_sha256(Path(__file__).parent)
-    return ToolUse("pixgates-consistency", pytest_pixgates.__version__, code, tuple(rule.name for rule in RULES))
+    looked = (f"{rule.name}={checks[rule.name] or 'not present'}" for rule in rules)
+    return ToolUse("pixgates-consistency", pytest_pixgates.__version__, code, tuple(looked))
