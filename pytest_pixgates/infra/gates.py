@@ -25,6 +25,7 @@ from pytest_pixgates.infra.checkov import Checkov
 from pytest_pixgates.infra.consistency.scan import Consistency
 from pytest_pixgates.infra.consistency.together import Together
 from pytest_pixgates.infra.family import gate_name, targets
+from pytest_pixgates.infra.hadolint import Hadolint
 from pytest_pixgates.infra.kubernetes import Kubernetes
 from pytest_pixgates.infra.policy import InfraPolicy
 from pytest_pixgates.infra.terraform import Terraform
@@ -52,6 +53,10 @@ class InfraGates:
     def checkov(self, *paths: str | Path) -> Scan:
         """No failed check in any of `paths`, files or folders; an overlay is rendered first."""
         return self._settled("checkov", list(paths))
+
+    def hadolint(self, dockerfile: str | Path) -> Scan:
+        """No issue by hadolint's rules, nor by shellcheck's in its RUN instructions."""
+        return self._settled("hadolint", [dockerfile])
 
     def kubernetes(self, overlay: str | Path) -> Scan:
         """What the overlay renders fits the schemas, and holds the objects that the policy expects."""
@@ -91,6 +96,8 @@ class InfraGates:
         elif name == "checkov":
             kubectl = self._tool(tools.KUBECTL).sha256 if kustomize.is_overlay(target) else ""
             key = (self._tool(tools.CHECKOV).sha256, kubectl, settings.checkov_frameworks)
+        elif name == "hadolint":
+            key = (self._tool(tools.HADOLINT).sha256,)
         elif name == "kubernetes":
             key = (self._tool(tools.KUBECTL).sha256, settings.kubernetes_versions, self._expected(target))
         else:
@@ -113,6 +120,9 @@ class InfraGates:
             kubectl = self._tool(tools.KUBECTL) if any(map(kustomize.is_overlay, targets)) else None
             frameworks = settings.checkov_frameworks
             return Checkov(self._tool(tools.CHECKOV), root, frameworks, settings.seconds, kubectl).scans(targets)
+        if name == "hadolint":
+            hadolint = Hadolint(self._tool(tools.HADOLINT), root, settings.seconds)
+            return [(target, partial(hadolint.scan, target)) for target in targets]
         if name == "consistency":
             return [(target, partial(self._consistent, target)) for target in targets]
         kubernetes = Kubernetes(self._tool(tools.KUBECTL), root, settings.kubernetes_versions, settings.seconds)

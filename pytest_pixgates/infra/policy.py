@@ -46,7 +46,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class InfraPolicy:
-    """`[infra]`. The first four list what each tool judges: paths or globs, relative to the repository.
+    """`[infra]`. The first five list what each tool judges: paths or globs, relative to the repository.
 
     `consistency` says what must hold together. `severity` is the lowest that blocks. `kubernetes_expect` names the
     objects ("Kind/name") that an overlay must render. `tflint_config` overrides the nearest `.tflint.hcl`; `rulesets`
@@ -57,6 +57,7 @@ class InfraPolicy:
     terraform: tuple[str, ...] = ()
     tflint: tuple[str, ...] = ()
     checkov: tuple[str, ...] = ()
+    hadolint: tuple[str, ...] = ()
     kubernetes: tuple[str, ...] = ()
     consistency: ConsistencyPolicy = field(default_factory=ConsistencyPolicy)
     severity: Severity = Severity.NOTE
@@ -71,7 +72,7 @@ class InfraPolicy:
 
     def __post_init__(self) -> None:
         quantity.seconds(self.timeout)
-        for key in ("terraform", "tflint", "checkov", "kubernetes"):
+        for key in ("terraform", "tflint", "checkov", "hadolint", "kubernetes"):
             for path in getattr(self, key):
                 _refuse_outside(path, key)
         for key, path in self.consistency.paths:
