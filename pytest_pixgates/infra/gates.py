@@ -252,6 +252,7 @@ def combined(name: str, scans: list[Scan]) -> Scan:
         problems=tuple(dict.fromkeys(problems)),
         tools=tuple(dict.fromkeys(tool for scan in scans for tool in scan.tools)),
         subjects=tuple(dict.fromkeys(subject for scan in scans for subject in scan.subjects)),
+        absent=tuple(dict.fromkeys(each for scan in scans for each in scan.absent)),
     )
 
 
