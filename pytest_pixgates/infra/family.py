@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_pixgates.infra.gates import InfraGates
     from pytest_pixgates.infra.policy import InfraPolicy
 
-TOOLS = ("terraform", "tflint", "checkov", "hadolint", "kubernetes")
+TOOLS = ("terraform", "tflint", "checkov", "hadolint", "kubernetes", "plan")
 
 
 class Infra(Family):
@@ -44,7 +44,7 @@ def targets(settings: InfraPolicy, root: Path) -> Iterator[tuple[str, str, str]]
     for tool in TOOLS:
         found: dict[str, str] = {}
         for index, pattern in enumerate(getattr(settings, tool)):
-            for target in matches(root, pattern, with_files=tool in ("checkov", "hadolint")) or [pattern]:
+            for target in matches(root, pattern, with_files=tool in ("checkov", "hadolint", "plan")) or [pattern]:
                 found.setdefault(target, f"{tool}[{index}]")
         if tool == "kubernetes":  # what is expected of an overlay that nothing judges would never be looked at
             found = {overlay: f"kubernetes_expect.{overlay}" for overlay in settings.kubernetes_expect} | found

@@ -27,6 +27,7 @@ from pytest_pixgates.infra.consistency.together import Together
 from pytest_pixgates.infra.family import gate_name, targets
 from pytest_pixgates.infra.hadolint import Hadolint
 from pytest_pixgates.infra.kubernetes import Kubernetes
+from pytest_pixgates.infra.plan import Plan
 from pytest_pixgates.infra.policy import InfraPolicy
 from pytest_pixgates.infra.terraform import Terraform
 from pytest_pixgates.infra.tflint import Tflint
@@ -61,6 +62,10 @@ class InfraGates:
     def kubernetes(self, overlay: str | Path) -> Scan:
         """What the overlay renders fits the schemas, and holds the objects that the policy expects."""
         return self._settled("kubernetes", [overlay])
+
+    def plan(self, file: str | Path) -> Scan:
+        """A saved plan is whole, destroys and replaces nothing, loses no data, and changes no more than is allowed."""
+        return self._settled("plan", [file])
 
     def consistency(self, target: str | Path) -> Scan:
         """What an overlay renders, or a Terraform root, holds together; or a set of the policy ("@topics") does.
@@ -98,6 +103,8 @@ class InfraGates:
             key = (self._tool(tools.CHECKOV).sha256, kubectl, settings.checkov_frameworks)
         elif name == "hadolint":
             key = (self._tool(tools.HADOLINT).sha256,)
+        elif name == "plan":
+            key = (settings.plan_max_changes, self._tool(tools.TERRAFORM).sha256 if _is_binary(target) else "")
         elif name == "kubernetes":
             key = (self._tool(tools.KUBECTL).sha256, settings.kubernetes_versions, self._expected(target))
         else:
@@ -123,6 +130,9 @@ class InfraGates:
         if name == "hadolint":
             hadolint = Hadolint(self._tool(tools.HADOLINT), root, settings.seconds)
             return [(target, partial(hadolint.scan, target)) for target in targets]
+        if name == "plan":
+            plan = Plan(root, partial(self._tool, tools.TERRAFORM), settings.plan_max_changes, settings.seconds)
+            return [(target, partial(plan.scan, target)) for target in targets]
         if name == "consistency":
             return [(target, partial(self._consistent, target)) for target in targets]
         kubernetes = Kubernetes(self._tool(tools.KUBECTL), root, settings.kubernetes_versions, settings.seconds)
@@ -233,6 +243,11 @@ class InfraGates:
         if finding.severity.rank < self._settings.severity.rank:
             return dataclasses.replace(finding, state=State.MINOR)
         return self._context.policy.waive("infra", finding)
+
+
+def _is_binary(plan: Path) -> bool:
+    with plan.open("rb") as file:
+        return file.read(2) == b"PK"
 
 
 def combined(name: str, scans: list[Scan]) -> Scan:
