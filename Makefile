@@ -61,10 +61,19 @@ tox: tools  ## Test the wheel on each Python and pytest that is there
 fresh: $(READY)  ## Run `make gates` in a fresh clone with an empty HOME
 	.ci/fresh
 
+# A lane that can't run says NOT RUN and why, and is never 0.
+$(VENV)/.lanes: $(READY)
+	UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --frozen --inexact --all-extras --group lanes \
+		|| { echo 'NOT RUN: the Python packages of the lanes could not be had' >&2; exit 69; }
+	touch $@
+
+kafka: tools $(VENV)/.lanes  ## Apply the topics to three real brokers
+	$(BIN)/pytest tests/lanes --lane kafka
+
 bench: $(READY)  ## Measure what the plugin costs those who don't use it
 	$(BIN)/python benchmarks/startup.py
 
 clean:  ## Remove what these commands made here
 	rm -rf $(VENV) .tox .pixgates dist
 
-.PHONY: help tools gates pre-push lint test tox fresh bench clean
+.PHONY: help tools gates pre-push lint test tox fresh kafka bench clean
