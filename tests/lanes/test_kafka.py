@@ -181,6 +181,29 @@ def test_what_keeps_the_records_is_planned_in_place(applied: Stack, tmp_path: Pa
     assert "Plan: 0 to add, 1 to change, 0 to destroy." in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        pytest.param({"partitions": 12}, ["destroys and creates again", "fewer partitions, 12"], id="fewer partitions"),
+        pytest.param({"retention_hours": 24}, ["retention.ms is 8.64e+07"], id="shorter retention"),
+        pytest.param({"partitions": 30, "retention_hours": 240}, [], id="more of both"),
+    ],
+)
+def test_the_plan_gate_finds_what_the_provider_plans_to_lose(
+    applied: Stack, tmp_path: Path, change: dict[str, int], found: list[str]
+) -> None:
+    copy = edited(applied, tmp_path / "edited", lambda topics: topics["transactions"].update(change))
+    main = copy.folder / "main.tf"
+    main.write_text(main.read_text().replace("prevent_destroy = true", "prevent_destroy = false"))
+    assert copy.plan("-out", "it.tfplan").returncode == 2
+    (copy.repository / "plan.json").write_text(copy.must("show", "-json", "it.tfplan").stdout)
+    policy = Policy(copy.repository / "gates" / "gates.toml", copy.repository, "")
+    scan = InfraGates(Context(policy, InfraPolicy(), tmp_path / "scratch")).plan("plan.json")
+    assert scan.outcome is (Outcome.FAIL if found else Outcome.PASS), scan.lines()
+    assert {finding.rule for finding in scan.findings} <= {"plan-data-loss"}
+    assert [part for part in found if part not in str(scan.findings)] == []
+
+
 @pytest.fixture
 def gate(applied: Stack, mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InfraGates:
     """The gate on the stack as it is in the repository, with the lock file that `terraform init` wrote here.
