@@ -216,7 +216,7 @@ def test_the_verdict_looks_up_again_what_is_known(merged: Clone, monkeypatch: py
 
 def test_a_narrowed_run_does_not_judge_what_is_stale(merged: Clone) -> None:
     merged.found()
-    assert merged.repository.run("-k", "settled").ret == 0
+    assert merged.repository.run("-k", "test_settled").ret == 0
     assert merged.baseline().ret == 1
 
 
