@@ -1,6 +1,6 @@
-"""A file as it was where a branch left the one that it goes back to: what a change started from.
+"""What git knows of commits, such as a file as it was where a branch left the one that it goes back to.
 
-Asked of git itself, with nothing of this process's environment that could point it elsewhere.
+Asked with nothing of this process's environment that could point git elsewhere.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pytest_pixgates.core.process import Completed, run
 _TIMEOUT = 60.0  # seconds
 # Replacement objects would let a clone rewrite its own past.
 _ENVIRONMENT = {"LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+_FETCH = "fetch it with its whole history (git fetch --unshallow; actions/checkout: fetch-depth: 0)"
+_HISTORY = f"{_FETCH}, and name the branch that changes go to: `target` in [pixgates] of the policy, or PIXGATES_TARGET"
 HEAD = "HEAD"
 
 
@@ -23,23 +25,22 @@ def merge_base(folder: Path, target: str) -> str:
     """
     shallow = _said(folder, "rev-parse", "--is-shallow-repository") == "true"
     head, there = commit(folder, HEAD), commit(folder, target)
-    done = _git(folder, "merge-base", head, there)
+    done = call(folder, "merge-base", head, there)
     base = done.stdout.strip()
     # A cut history may hide the nearest common commit behind an older one, but not that one side holds the other.
     if done.returncode == 0 and base and (not shallow or base in (head, there)):
         return base
     if shallow:
-        raise NotMeasured(f"this clone is shallow, so where it left {target} is not known", remedy=_whole_history())
-    raise NotMeasured(f"HEAD and {target} have no common history{_why(done)}", remedy=_whole_history())
+        raise NotMeasured(f"this clone is shallow, so where it left {target} is not known", remedy=_HISTORY)
+    raise NotMeasured(f"HEAD and {target} have no common history{_why(done)}", remedy=_HISTORY)
 
 
-def commit(folder: Path, revision: str) -> str:
+def commit(folder: Path, revision: str, remedy: str = _HISTORY) -> str:
     """The id of the commit that `revision` names. Raises NotMeasured."""
-    if not revision.startswith("-"):  # which would be an option
-        done = _git(folder, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
-        if done.returncode == 0:
-            return done.stdout.strip()
-    raise NotMeasured(f"git knows no commit {revision!r} here", remedy=_whole_history())
+    done = call(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if done.returncode != 0:
+        raise NotMeasured(f"git knows no commit {revision!r} here", remedy=remedy)
+    return done.stdout.strip()
 
 
 def file_at(folder: Path, revision: str, name: str) -> str | None:
@@ -50,15 +51,16 @@ def file_at(folder: Path, revision: str, name: str) -> str | None:
 
 
 def _said(folder: Path, *arguments: str, strip: bool = True) -> str:
-    done = _git(folder, *arguments)
+    done = call(folder, *arguments)
     if done.returncode != 0:
-        raise NotMeasured(f"git {arguments[0]} failed in {folder}{_why(done)}", remedy=_whole_history())
+        raise NotMeasured(f"git {arguments[0]} failed in {folder}{_why(done)}", remedy=_HISTORY)
     return done.stdout.strip() if strip else done.stdout
 
 
-def _git(folder: Path, *arguments: str) -> Completed:
+def call(folder: Path, *arguments: str) -> Completed:
+    """git with `arguments` in `folder`, however it ends. Raises NotMeasured if it can't be run."""
     try:
-        return run(("git", *arguments), cwd=folder, timeout=_TIMEOUT, env=_ENVIRONMENT)
+        return run(("git", "--literal-pathspecs", *arguments), cwd=folder, timeout=_TIMEOUT, env=_ENVIRONMENT)
     except ToolMissing as error:
         raise ToolMissing(error.message, remedy="install git: it knows what a change started from") from None
 
@@ -66,8 +68,3 @@ def _git(folder: Path, *arguments: str) -> Completed:
 def _why(done: Completed) -> str:
     said = done.tail(1)
     return f": {said}" if said else ""
-
-
-def _whole_history() -> str:
-    fetch = "fetch it with its whole history (git fetch --unshallow; actions/checkout: fetch-depth: 0)"
-    return f"{fetch}, and name the branch that changes go to: `target` in [pixgates] of the policy, or PIXGATES_TARGET"

@@ -106,7 +106,7 @@ class Scan:
     """The result of one tool on one target. Truthy only for PASS; asking for its truth records it.
 
     `scanned` counts what was looked at by kind ({"files": 4, "resources": 31}); none may be zero, so a kind that may
-    rightly be absent is left out.
+    rightly be absent is left out, and what went unjudged for that is named in `absent`.
     """
 
     name: str
@@ -117,6 +117,7 @@ class Scan:
     tools: tuple[ToolUse, ...] = ()
     subjects: tuple[Subject, ...] = ()
     cached: bool = False
+    absent: tuple[str, ...] = ()
 
     @property
     def blocking(self) -> tuple[Finding, ...]:
@@ -173,7 +174,8 @@ class Scan:
         counts = ", ".join(_counted(kind, count) for kind, count in self.scanned.items()) or "nothing"
         tools = ", ".join(f"{tool.name} {tool.version}" for tool in self.tools)
         known = f"; {self.known} known by the baseline" if self.known else ""
-        return counts + (f" by {tools}" if tools else "") + (" (cached)" if self.cached else "") + known
+        absent = f"; not present: {', '.join(self.absent)}" if self.absent else ""
+        return counts + (f" by {tools}" if tools else "") + (" (cached)" if self.cached else "") + absent + known
 
     def _nothing_looked_at(self) -> tuple[Problem, ...]:
         if not self.tools or not all(tool.version and tool.sha256 for tool in self.tools):
