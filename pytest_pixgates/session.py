@@ -30,6 +30,7 @@ from pytest_pixgates.census import RECORDER, Census, Collection
 from pytest_pixgates.core import decode, environ, process, record, waivers
 from pytest_pixgates.core.errors import PolicyError
 from pytest_pixgates.core.family import Context, Family, Gate
+from pytest_pixgates.core.known import Known
 from pytest_pixgates.core.policy import Policy
 from pytest_pixgates.core.record import Record, Run
 from pytest_pixgates.core.verdict import Outcome
@@ -47,6 +48,7 @@ class GateSession:
         self.workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
         self.collection = Collection(config, policy, frozenset(families), self._declares)
         self.census = self.collection.census
+        self.known = Known(policy)
         self.run: Run | None = None
         self._id = environ.run_id()
         self._records: dict[str, Record] = {}
@@ -74,6 +76,7 @@ class GateSession:
             use_cache=not self.config.getoption("--pixgates-no-cache"),
             progress=self._progress,
             expected=lambda: frozenset(self.census.expected.values()),
+            known=partial(self.known.mark, family.name),
         )
 
     @property
@@ -248,11 +251,12 @@ class GateSession:
             if node not in self._records:
                 reason = "no record arrived: it did not run to its end"
                 self._records[node] = self._error_record(node, reason, gate)
-        partial = tuple(census.partial)
+        partial, families = tuple(census.partial), self._by_family()
         found = [
             *self._records.values(),
             *self._run_problems(),
-            *waivers.judge(self.policy, self._by_family(), bool(partial)),
+            *waivers.judge(self.policy, families, bool(partial)),
+            *self.known.judge(families, bool(partial)),
         ]
         if exitstatus not in _UNREMARKABLE and all(each.outcome for each in found):
             problem = f"pytest ended with exit code {exitstatus} although every gate passed"

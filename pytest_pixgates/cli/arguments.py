@@ -38,3 +38,16 @@ def policy_if_any(args: argparse.Namespace) -> Policy | None:
 
     path = policy_file(args)
     return policy.load(path, option=CONFIG) if args.config or os.path.lexists(path) else None
+
+
+def add_report_dir(parser: argparse.ArgumentParser) -> None:
+    """Register the option that names the folder of a run's records."""
+    folder = f"default: ${environ.REPORT_DIR}, or {environ.REPORTS} beside the folder of the policy"
+    parser.add_argument("--report-dir", type=Path, metavar="DIR", help=folder)
+
+
+def report_dir(args: argparse.Namespace, reviewed: Policy) -> Path:
+    """As the plugin chooses it, as far as that can be told from here."""
+    if named := args.report_dir or environ.report_dir():
+        return Path(named)
+    return environ.REPORTS if args.config else reviewed.root / environ.REPORTS

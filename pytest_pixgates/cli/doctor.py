@@ -70,7 +70,9 @@ def checks(args: argparse.Namespace) -> Iterator[Check]:
     yield _environments()
     check, reviewed, infra = _policy(args)
     yield check
-    yield from (_command(name) for name in ("git", "make"))
+    with_baseline = reviewed is not None and reviewed.baseline is not None
+    yield _command("git", "knows what the baseline was before a change" if with_baseline else "")
+    yield _command("make")
     root = reviewed.root if reviewed else Path.cwd()
     for spec in JUDGES:
         required = infra is not None and _needs(infra, root, spec)
@@ -126,17 +128,17 @@ def _environments() -> Check:
     return Check("venv", "makes the tools' own environments", "" if there else "apt install python3-venv")
 
 
-def _command(name: str) -> Check:
+def _command(name: str, needed: str = "") -> Check:
     path = shutil.which(name)
     if path is None:
         fix = f"apt install {name}, or your system's package of that name"
-        return Check(name, "not on PATH; no gate needs it", fix, required=False)
+        return Check(name, f"not on PATH; {needed or 'no gate needs it'}", fix, required=bool(needed))
     try:
         done = run([path, "--version"], cwd=Path(path).parent, timeout=30)
     except PixgatesError as error:
-        return Check(name, error.message, f"mend {path}", required=False)
+        return Check(name, error.message, f"mend {path}", required=bool(needed))
     version = (done.stdout.splitlines() or ["?"])[0]
-    return Check(name, f"{version} ({path})", "" if done.returncode == 0 else f"mend {path}", required=False)
+    return Check(name, f"{version} ({path})", "" if done.returncode == 0 else f"mend {path}", bool(needed))
 
 
 def _tool(spec: ToolSpec, reviewed: Policy | None, *, required: bool, use: str = "") -> Check:

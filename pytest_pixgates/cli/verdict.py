@@ -11,10 +11,9 @@ import os
 import shutil
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_pixgates.cli.arguments import CONFIG, add_config, policy_file
+from pytest_pixgates.cli.arguments import CONFIG, add_config, add_report_dir, policy_file, report_dir
 from pytest_pixgates.core import commit, environ, policy, quantity, record
 from pytest_pixgates.core.errors import PixgatesError
 from pytest_pixgates.core.policy import DEFAULT_MAX_AGE, Policy
@@ -37,8 +36,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="say whether the last run is fresh, complete evidence for what is here now",
         epilog="exit code: 0 PASS, 1 not green, 2 the run never closed, 4 asked wrongly, 5 no records",
     )
-    folder = f"default: ${environ.REPORT_DIR}, or {environ.REPORTS} beside the folder of the policy"
-    parser.add_argument("--report-dir", type=Path, metavar="DIR", help=folder)
+    add_report_dir(parser)
     add_config(parser)
     parser.add_argument("--env", type=_named, metavar="NAME", help="the environment that is asked for")
     parser.add_argument("--run-id", type=_named, metavar="ID", help=f"default: ${environ.RUN_ID}")
@@ -63,7 +61,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run_verdict(args: argparse.Namespace) -> int:
     """Print the verdict and why. Raises PolicyError, UsageError."""
     reviewed = policy.load(policy_file(args), environment=args.env or "", option=CONFIG)
-    run_id, path = args.run_id or environ.run_id(), _report_dir(args, reviewed) / record.FILE_NAME
+    run_id, path = args.run_id or environ.run_id(), report_dir(args, reviewed) / record.FILE_NAME
     try:
         run = record.load(path)
     except RecordError as error:
@@ -78,13 +76,6 @@ def run_verdict(args: argparse.Namespace) -> int:
     if run.status != "closed":
         return NEVER_CLOSED
     return NOT_GREEN if refusals else PASSED
-
-
-def _report_dir(args: argparse.Namespace, reviewed: Policy) -> Path:
-    """As the plugin chooses it, as far as that can be told from here."""
-    if named := args.report_dir or environ.report_dir():
-        return Path(named)
-    return environ.REPORTS if args.config else reviewed.root / environ.REPORTS
 
 
 def _max_age(args: argparse.Namespace, run: Run, reviewed: Policy) -> float | None:

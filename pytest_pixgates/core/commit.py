@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pytest_pixgates.core import files
+from pytest_pixgates.core import files, git
 from pytest_pixgates.core.errors import NotMeasured
 from pytest_pixgates.core.policy import Policy
-from pytest_pixgates.core.process import Completed, run
 from pytest_pixgates.core.record import Run
 from pytest_pixgates.core.refusal import Refusal
 
 # What tells pytest how to run the gates, beside the folder of the policy.
 STEERING = ("conftest.py", "pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
-_SECONDS = 60.0
 _SHOWN = 5
 
 
@@ -39,10 +37,7 @@ def judge(run: Run, policy: Policy, revision: str) -> list[Refusal]:
 
 def differing(root: Path, revision: str, paths: Sequence[str]) -> Iterator[str]:
     """The files below `paths` that are not in `root` as they are in `revision`. Raises NotMeasured."""
-    told = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    if told.returncode:
-        raise NotMeasured(f"git knows no commit {revision!r} here", remedy="name one that is here, or fetch it")
-    sha, below = told.stdout.strip(), ("--", *paths)
+    sha, below = git.commit(root, revision, "name one that is here, or fetch it"), ("--", *paths)
     options = ("--no-ext-diff", "--no-renames", "--ignore-submodules=none", "--name-only", "--relative", "-z")
     yield from _names(root, "diff", *options, sha, *below)
     ignored = set(_names(root, "ls-files", "--others", "--ignored", "--exclude-standard", "-z", *below))
@@ -57,12 +52,7 @@ def differing(root: Path, revision: str, paths: Sequence[str]) -> Iterator[str]:
 
 
 def _names(root: Path, *arguments: str) -> list[str]:
-    done = _git(root, *arguments)
+    done = git.call(root, *arguments)
     if done.returncode:
         raise NotMeasured(f"git {arguments[0]} failed: {done.tail(1)}", remedy="mend the repository")
     return [name for name in done.stdout.split("\0") if name]
-
-
-def _git(root: Path, *arguments: str) -> Completed:
-    environment = {"LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_OPTIONAL_LOCKS": "0"}
-    return run(("git", "--literal-pathspecs", *arguments), cwd=root, timeout=_SECONDS, env=environment)

@@ -1,7 +1,7 @@
 """Plain data (from TOML or JSON) into frozen dataclasses and back, refusing what does not fit.
 
-One reader for the policy, the waivers and the records: the dataclass is the schema, so an unknown key, a wrong
-type or a missing value is an error that names the key and the nearest valid one.
+One reader for the policy, what is reviewed beside it, and the records: the dataclass is the schema, so an unknown
+key, a wrong type or a missing value is an error that names the key and the nearest valid one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import datetime
 import difflib
 import enum
 import functools
+import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -46,6 +48,31 @@ def encode(value: object) -> Any:
     if isinstance(value, datetime.date):
         return value.isoformat()
     return value
+
+
+def strict_json(text: str | bytes) -> Any:
+    """The data in JSON `text`. Raises ValueError, also for a key that stands twice and for a number that is none."""
+    return json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant)
+
+
+def _unique(pairs: typing.Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"the key {key!r} stands twice")
+        result[key] = value
+    return result
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large for a number")
+    return number
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def unknown_key(key: str, valid: typing.Iterable[str], where: str = "") -> DecodeError:

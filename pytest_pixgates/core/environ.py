@@ -9,10 +9,13 @@ from pytest_pixgates.core.errors import UsageError
 
 RUN_ID = "PIXGATES_RUN_ID"
 REPORT_DIR = "PIXGATES_REPORT_DIR"
+TARGET = "PIXGATES_TARGET"
 TERRAFORM_MIRROR = "PIXGATES_TF_MIRROR"
 
 POLICY = Path("gates", "gates.toml")
 REPORTS = Path(".pixgates")
+# Where CI says which branch a pull request goes to: GitHub, GitLab, Jenkins.
+_TARGET_BRANCHES = ("GITHUB_BASE_REF", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "CHANGE_TARGET")
 
 
 def run_id() -> str:
@@ -25,6 +28,18 @@ def run_id() -> str:
         problem = f"{RUN_ID} is set but empty, so the records of any run would do"
         raise UsageError(problem, remedy="give it the id of this run, or unset it")
     return named or ""
+
+
+def target() -> str:
+    """The revision that this change goes to: as given, else the branch that CI says a pull request is for; or "".
+
+    Raises UsageError if it is given but empty.
+    """
+    named = os.environ.get(TARGET)
+    if named is not None and not named.strip():
+        raise UsageError(f"{TARGET} is set but empty", remedy="give it the branch that this goes to, or unset it")
+    branch = next(filter(None, map(os.environ.get, _TARGET_BRANCHES)), "")
+    return named or (f"refs/remotes/origin/{branch}" if branch else "")
 
 
 def terraform_mirror() -> str:

@@ -7,7 +7,7 @@ A family gets its marker, fixture, policy section, recording and reports from be
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,11 @@ def _silent(_: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
+def _nothing_known(scan: Scan, never: Collection[str] = ()) -> Scan:
+    del never
+    return scan
+
+
 @dataclass(frozen=True)
 class Context:
     """What a family's fixture works with.
@@ -32,6 +37,7 @@ class Context:
     `settings` is the family's section of the policy. `scratch` is a folder shared by all processes of this run.
     `progress(text)` is a context manager that shows what a slow tool does while it runs. `expected()` are the ids
     (family/name) of the gates that this run is going to judge, so that work for several can be done at once.
+    `known(scan, never=rules)` gives a scan, once waivers are applied to it, with what the baseline knows marked so.
     """
 
     policy: Policy
@@ -40,6 +46,7 @@ class Context:
     use_cache: bool = True
     progress: Callable[[str], AbstractContextManager[None]] = _silent
     expected: Callable[[], frozenset[str]] = frozenset
+    known: Callable[..., Scan] = _nothing_known
 
     @property
     def root(self) -> Path:

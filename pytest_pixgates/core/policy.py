@@ -1,4 +1,4 @@
-"""The limits and rules that people review: `gates/gates.toml` and `gates/waivers.toml`, read once, refused if odd.
+"""What people review: `gates/gates.toml`, and beside it the waivers and the baseline; read once, refused if odd.
 
 Paths in them are relative to the repository, which is the folder that holds the policy's own folder.
 """
@@ -16,16 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_pixgates.core import decode, files, limit, quantity
+from pytest_pixgates.core import baseline, decode, files, limit, quantity, tolerance
+from pytest_pixgates.core.baseline import Baseline
 from pytest_pixgates.core.errors import PolicyError
-from pytest_pixgates.core.scan import Finding, State
+from pytest_pixgates.core.scan import INLINE_SKIP, Finding, State
 from pytest_pixgates.core.tools import TOOLS
 
 WAIVERS = "waivers.toml"
-LONGEST_WAIVER = datetime.timedelta(days=90)
 DEFAULT_MAX_AGE = "24h"
-INLINE_SKIP = "inline-skip"
-"""The rule of a comment that tells a tool to look away; the resource of its findings is the rule skipped."""
 
 _WILDCARD = re.compile(r"[*?\[]")
 _EXAMPLE_PATH = "iac/prod/*.tf"
@@ -33,11 +31,17 @@ _EXAMPLE_PATH = "iac/prod/*.tf"
 
 @dataclass(frozen=True, slots=True)
 class General:
-    """`[pixgates]`: `alpha` is the share of runs that may pass at the limit itself, one-sided."""
+    """`[pixgates]`: `alpha` is the share of runs that may pass at the limit itself, one-sided.
+
+    `target` is the branch that changes go to, as git knows it ("origin/main"): the baseline counts as it was there.
+    """
 
     alpha: float = 0.05
+    target: str = ""
 
     def __post_init__(self) -> None:
+        if self.target.startswith("-"):
+            raise ValueError(f"target {self.target!r} is no branch")
         if not 0 < self.alpha < 0.5:
             raise ValueError(f"alpha must lie between 0 and 0.5, not {self.alpha}")
 
@@ -82,13 +86,13 @@ class Waiver:
             raise ValueError(f"too wide: path {self.path!r} must begin with a name, such as {_EXAMPLE_PATH!r}")
         if self.rule == INLINE_SKIP and not self.resource.strip():
             raise ValueError(f"too wide: a waiver for {INLINE_SKIP} needs `resource`, the rule that is skipped there")
-        if self.expires > (latest := _today() + LONGEST_WAIVER):
-            days = LONGEST_WAIVER.days
+        if self.expires > (latest := tolerance.today() + tolerance.LONGEST):
+            days = tolerance.LONGEST.days
             raise ValueError(f"expires {self.expires} is more than {days} days ahead; the latest today is {latest}")
 
     @property
     def expired(self) -> bool:
-        return self.expires < _today()
+        return self.expires < tolerance.today()
 
     def covers(self, finding: Finding) -> bool:
         return (
@@ -108,6 +112,7 @@ class Policy:
     tools: Mapping[str, str] = field(default_factory=dict)
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     waivers: Mapping[str, tuple[Waiver, ...]] = field(default_factory=dict)
+    baseline: Baseline | None = None
     environment: str = ""
 
     @property
@@ -117,7 +122,7 @@ class Policy:
 
     @property
     def sha256(self) -> str:
-        """The digest of everything reviewed: the whole folder of gates, Python gates and waivers too."""
+        """The digest of everything reviewed: the whole folder of gates: Python gates, waivers, the baseline."""
         return files.tree_sha256(self.folder)
 
     def settings(self, name: str, kind: type) -> Any:
@@ -165,7 +170,7 @@ def _matches(parts: list[str], patterns: list[str]) -> bool:
 def load(
     path: Path, *, environment: str = "", families: frozenset[str] | None = None, option: str = "--pixgates-config"
 ) -> Policy:
-    """Read the policy at `path` and the waivers beside it.
+    """Read the policy at `path`, and the waivers and the baseline beside it.
 
     `families` are the names that may be sections; None accepts any, for a reader that has no plugins loaded. `option`
     is what names another policy where this one is asked for. Raises PolicyError.
@@ -186,6 +191,7 @@ def load(
             tools=decode.decode(dict[str, str], data.get("tools", {}), "tools"),
             sections=decode.decode(dict[str, dict[str, Any]], sections),
             waivers=_load_waivers(path.parent / WAIVERS, families),
+            baseline=_load_baseline(path.parent / baseline.FILE, families),
             environment=environment,
         )
         _refuse_unjudged(policy)
@@ -207,6 +213,10 @@ def _load_waivers(path: Path, families: frozenset[str] | None) -> dict[str, tupl
     except decode.DecodeError as error:
         raise _error(path, text, error, _waiver_at(data, error.key)) from None
     return waivers
+
+
+def _load_baseline(path: Path, families: frozenset[str] | None) -> Baseline | None:
+    return baseline.load(path, families) if os.path.lexists(path) else None
 
 
 def _refuse_equal_ids(waivers: Mapping[str, tuple[Waiver, ...]]) -> None:
@@ -285,7 +295,3 @@ def line_of(text: str, key: str) -> int:
         if (wanted == here or wanted.startswith((f"{here}.", f"{here}["))) and len(here) > best_length:
             best, best_length = number, len(here)
     return best
-
-
-def _today() -> datetime.date:
-    return datetime.datetime.now(datetime.UTC).date()

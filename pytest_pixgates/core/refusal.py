@@ -7,11 +7,14 @@ from the files. Every reason to refuse is told, not only the first.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_pixgates.core import quantity
+from pytest_pixgates.core.errors import PixgatesError
+from pytest_pixgates.core.known import Known
 from pytest_pixgates.core.policy import DEFAULT_MAX_AGE, Policy
 from pytest_pixgates.core.record import Record, Run
 from pytest_pixgates.core.scan import Finding, State
@@ -59,6 +62,7 @@ def judge(run: Run, policy: Policy, question: Question) -> list[Refusal]:
         *_not_covered(run, policy, question),
         *_not_for_what_is_here(run, policy),
         *_not_fresh(run, policy, question),
+        *_not_known(run, policy, question),
     ]
 
 
@@ -160,7 +164,7 @@ def _not_fresh(run: Run, policy: Policy, question: Question) -> Iterator[Refusal
     if age > allowed:
         what = f"it is {age / 3600:.1f} h old, and at most {allowed / 3600:.4g} h are allowed"
         yield Refusal("too-old", run.id, what, again)
-    today = datetime.datetime.fromtimestamp(now, datetime.UTC).date()
+    today = _day(now)
     for record in run.records:
         for finding in record.findings:
             if finding.state is State.WAIVED and (problem := _not_waived(policy, finding, today)):
@@ -177,6 +181,20 @@ def _not_waived(policy: Policy, finding: Finding, today: datetime.date) -> str:
     if any(waiver.expires < today for waiver in waivers):
         return f"the waiver {finding.waiver!r} expired since"
     return ""
+
+
+def _not_known(run: Run, policy: Policy, question: Question) -> Iterator[Refusal]:
+    known = Known(dataclasses.replace(policy, environment=run.environment))
+    for record in run.records:
+        try:
+            for problem in known.unknown(record, _day(question.now)):
+                yield Refusal("baseline", record.gate, problem, "mend it, then run the gates again")
+        except PixgatesError as error:
+            yield Refusal("baseline", record.gate, f"what is known can't be told: {error.message}", error.remedy)
+
+
+def _day(seconds: float) -> datetime.date:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).date()
 
 
 def _max_age(policy: Policy, question: Question) -> float:

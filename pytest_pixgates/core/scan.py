@@ -15,6 +15,9 @@ from pytest_pixgates.core import recording
 from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.verdict import Outcome, Verdict
 
+INLINE_SKIP = "inline-skip"
+"""The rule of a comment that tells a tool to look away; the resource of its findings is the rule skipped."""
+
 
 class Severity(enum.Enum):
     """How much a finding weighs, in SARIF's words: note < warning < error."""
@@ -29,12 +32,13 @@ class Severity(enum.Enum):
 
 
 class State(enum.Enum):
-    """Whether a finding blocks (`open`), or why not: it is tolerated for a while (`waived`), its rule does not apply
-    there by the policy (`off`), or it weighs too little (`minor`).
+    """Whether a finding blocks (`open`), or why not: it is tolerated for a while (`waived`), was there before the gates
+    came (`known`), its rule does not apply there by the policy (`off`), or it weighs too little (`minor`).
     """
 
     OPEN = "open"
     WAIVED = "waived"
+    KNOWN = "known"
     OFF = "off"
     MINOR = "minor"
 
@@ -82,7 +86,7 @@ class ToolUse:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why something could not be measured. Any problem makes the scan an ERROR; none can be waived."""
+    """Why something could not be measured. Any problem makes the scan an ERROR; none can be waived or known."""
 
     message: str
     path: str = ""
@@ -120,12 +124,22 @@ class Scan:
         return tuple(finding for finding in self.findings if finding.state is State.OPEN)
 
     @property
+    def known(self) -> int:
+        """How many findings only the baseline keeps from blocking."""
+        return sum(finding.state is State.KNOWN for finding in self.findings)
+
+    @property
+    def check(self) -> str:
+        """What was asked ("checkov iac/prod")."""
+        return f"{self.name} {self.target}"
+
+    @property
     def outcome(self) -> Outcome:
         return self.verdict.outcome
 
     @property
     def verdict(self) -> Verdict:
-        check, measured = f"{self.name} {self.target}", self._measured()
+        check, measured = self.check, self._measured()
         problems = self.problems or self._nothing_looked_at()
         if self.blocking:
             first = self.blocking[0]
@@ -159,8 +173,9 @@ class Scan:
     def _measured(self) -> str:
         counts = ", ".join(_counted(kind, count) for kind, count in self.scanned.items()) or "nothing"
         tools = ", ".join(f"{tool.name} {tool.version}" for tool in self.tools)
+        known = f"; {self.known} known by the baseline" if self.known else ""
         absent = f"; not present: {', '.join(self.absent)}" if self.absent else ""
-        return counts + (f" by {tools}" if tools else "") + (" (cached)" if self.cached else "") + absent
+        return counts + (f" by {tools}" if tools else "") + (" (cached)" if self.cached else "") + absent + known
 
     def _nothing_looked_at(self) -> tuple[Problem, ...]:
         if not self.tools or not all(tool.version and tool.sha256 for tool in self.tools):

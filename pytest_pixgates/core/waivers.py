@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
-import pytest_pixgates
-from pytest_pixgates.core import files, policy
+from pytest_pixgates.core import own, policy
 from pytest_pixgates.core.policy import Policy, Waiver
-from pytest_pixgates.core.record import Check, Record
-from pytest_pixgates.core.scan import Finding, Scan, State, ToolUse
+from pytest_pixgates.core.record import Record
+from pytest_pixgates.core.scan import Finding, State
 from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.verdict import Outcome
 
@@ -19,6 +16,7 @@ _WHY_NOT = {
     State.OPEN: "is not put to waivers by its family",
     State.OFF: "is switched off by the policy",
     State.MINOR: "does not block without it",
+    State.KNOWN: "is known by the baseline already",
 }
 
 
@@ -46,21 +44,7 @@ def _record(reviewed: Policy, family: str, waivers: tuple[Waiver, ...], found: l
             rule, message, fix = problem
             line = policy.line_of(text, f"{family}[{index}]")
             findings.append(Finding(rule, message, subject.name, line, resource=waiver.id, fix=fix))
-    scan = Scan(
-        "waivers",
-        f"{subject.name} [{family}]",
-        scanned={"waivers": len(waivers)},
-        findings=tuple(findings),
-        tools=(ToolUse("pixgates", pytest_pixgates.__version__, _own_sha256()),),
-        subjects=(subject,),
-    )
-    verdict = scan.verdict
-    gate, node = f"{family}/waivers", f"{subject.name}::{family}"
-    return Record(gate, family, node, verdict.outcome, verdict.reason, (Check(verdict, scan),), started=time.time())
-
-
-def _own_sha256() -> str:
-    return files.tree_sha256(Path(pytest_pixgates.__file__).parent)
+    return own.record("waivers", family, subject, {"waivers": len(waivers)}, findings)
 
 
 def _problem(waiver: Waiver, found: list[Finding] | None) -> tuple[str, str, str] | None:

@@ -28,7 +28,7 @@ from pytest_pixgates.infra.family import gate_name, targets
 from pytest_pixgates.infra.hadolint import Hadolint
 from pytest_pixgates.infra.kubernetes import Kubernetes
 from pytest_pixgates.infra.plan import Plan
-from pytest_pixgates.infra.policy import InfraPolicy
+from pytest_pixgates.infra.policy import NEVER_OFF, InfraPolicy
 from pytest_pixgates.infra.terraform import Terraform
 from pytest_pixgates.infra.tflint import Tflint
 
@@ -231,10 +231,11 @@ class InfraGates:
     def _judged(self, raw: Scan) -> Scan:
         """`raw` with what does not block marked, all sorted."""
         weighed = map(self._weighed, raw.findings)
+        settled = self._context.known(dataclasses.replace(raw, findings=tuple(weighed)), never=NEVER_OFF)
         return dataclasses.replace(
-            raw,
-            findings=tuple(sorted(weighed, key=lambda each: (each.path, each.line, each.rule, each.resource))),
-            problems=tuple(sorted(raw.problems, key=lambda each: (each.path, each.line, each.message))),
+            settled,
+            findings=tuple(sorted(settled.findings, key=lambda each: (each.path, each.line, each.rule, each.resource))),
+            problems=tuple(sorted(settled.problems, key=lambda each: (each.path, each.line, each.message))),
         )
 
     def _weighed(self, finding: Finding) -> Finding:

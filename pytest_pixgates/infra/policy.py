@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pytest_pixgates.core import environ, quantity
-from pytest_pixgates.core.policy import INLINE_SKIP, matches
-from pytest_pixgates.core.scan import Finding, Severity
+from pytest_pixgates.core.policy import matches
+from pytest_pixgates.core.scan import INLINE_SKIP, Finding, Severity
 from pytest_pixgates.infra.consistency.policy import ConsistencyPolicy
 
 NEVER_OFF = ("terraform-validate", "terraform-test", "kubernetes-schema", "kubernetes-expect", "plan-data-loss")

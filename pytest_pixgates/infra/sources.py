@@ -13,8 +13,7 @@ from pathlib import Path
 
 from pytest_pixgates.core import files
 from pytest_pixgates.core.errors import NotMeasured
-from pytest_pixgates.core.policy import INLINE_SKIP
-from pytest_pixgates.core.scan import Finding, Problem
+from pytest_pixgates.core.scan import INLINE_SKIP, Finding, Problem
 from pytest_pixgates.core.subject import Subject
 
 LARGEST = 2 * 2**20

@@ -1,6 +1,6 @@
 """SARIF 2.1.0 as GitHub's code scanning wants it, with what could not be measured as visible as what was found.
 
-Waived findings stay out: GitHub ignores SARIF's `suppressions` and would show them as open.
+Waived and known findings stay out: GitHub ignores SARIF's `suppressions` and would show them as open.
 """
 
 from __future__ import annotations

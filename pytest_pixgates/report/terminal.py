@@ -38,7 +38,7 @@ def summary(run: Run, *, color: bool, width: int) -> list[str]:
     if run.partial:
         lines.append(cut(f"PARTIAL, not evidence: {plain('; '.join(run.partial))}", width))
     lines += _fix_first(worklist(run), paint, width)
-    counts = {state.value: len(excused(run, state)) for state in (State.WAIVED, State.OFF)}
+    counts = {state.value: len(excused(run, state)) for state in (State.WAIVED, State.KNOWN, State.OFF)}
     if said := ", ".join(f"{count} {name}" for name, count in counts.items() if count):
         lines.append(f"not blocking: {said}, listed with reasons in summary.md")
     if absent := dict.fromkeys(each for record in run.records for scan in record.scans for each in scan.absent):
@@ -91,7 +91,9 @@ def _last(run: Run, paint: Paint) -> str:
     took = duration(run.ended - run.started if run.status == "closed" else sum(each.seconds for each in run.records))
     gates = counted(len(run.records), "gate")
     if run.green:
-        return f"pixgates: {paint(Outcome.PASS, 'PASS')} ({gates}, {took})"
+        known = len(excused(run, State.KNOWN))
+        also = f", {counted(known, 'known finding')}" if known else ""
+        return f"pixgates: {paint(Outcome.PASS, 'PASS')} ({gates}, {took}{also})"
     if run.outcome:
         return f"pixgates: {paint(Outcome.INCONCLUSIVE, 'PARTIAL')} (not evidence): {gates} passed, {took}"
     tally = _tally(run.records, len(run.missing))

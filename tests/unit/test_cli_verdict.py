@@ -92,6 +92,10 @@ SPOILED: dict[str, tuple[str, Callable[[Run], Run]]] = {
         "waiver",
         lambda run: with_scan(run, findings=(dataclasses.replace(FINDING, state=State.WAIVED, waiver="W-9"),)),
     ),
+    "known by nothing": (
+        "baseline",
+        lambda run: with_scan(run, findings=(dataclasses.replace(FINDING, state=State.KNOWN),)),
+    ),
     "a family left out": ("family-missing", lambda run: dataclasses.replace(run, families=())),
     "a family without gates": ("family-missing", lambda run: with_record(run, family="latency", gate="latency/x")),
     "other policy": ("policy-changed", lambda run: dataclasses.replace(run, policy_sha256="0" * 64)),
@@ -160,6 +164,7 @@ def test_what_changed_since_is_named(
         lambda gates: (gates / "gates.toml").write_text(POLICY + "\n"),
         lambda gates: (gates / "test_infra.py").write_text(""),
         lambda gates: (gates / "waivers.toml").write_text(""),
+        lambda gates: (gates / "baseline.json").write_text('{"schema": 1, "entries": []}'),
     ],
 )
 def test_a_change_to_anything_reviewed_is_refused(

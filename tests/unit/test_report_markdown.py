@@ -36,16 +36,21 @@ def test_a_red_run_says_what_to_fix() -> None:
     assert "<br>Fix: kms" in text
 
 
-def test_partial_missing_and_waived_are_shown() -> None:
+def test_partial_missing_waived_and_known_are_shown() -> None:
     waived = dataclasses.replace(FINDING, state=State.WAIVED, waiver="W-1", excuse="platform, until 2026-12-01")
     off = dataclasses.replace(FINDING, state=State.OFF, excuse="data stays here by design")
-    example = run(record(scan(waived, off)), partial=("-k recall",), expected={"gates/test_x.py::test_y": "infra/y"})
+    known = dataclasses.replace(FINDING, state=State.KNOWN, excuse="known since 2026-01-01, until 2026-03-01")
+    example = run(
+        record(scan(waived, off, known)), partial=("-k recall",), expected={"gates/test_x.py::test_y": "infra/y"}
+    )
     text = render(example)
     for title in ("## PARTIAL, not evidence\n\n- -k recall", "## Expected, but left no record", "## Waived"):
         assert title in text
     assert "is not encrypted (W-1, platform, until 2026-12-01)" in text
     assert "## Switched off by the policy" in text
     assert "is not encrypted (data stays here by design)" in text
+    assert "## Known by the baseline" in text
+    assert "is not encrypted (known since 2026-01-01, until 2026-03-01)" in text
 
 
 def test_the_worst_gates_stand_first_and_say_why() -> None:
@@ -61,8 +66,9 @@ def test_it_is_bounded_and_says_what_it_leaves_out(text: str, count: int) -> Non
     finding = dataclasses.replace(FINDING, message=text, rule=text, path=text, fix=text)
     waived = dataclasses.replace(finding, state=State.WAIVED, waiver=text, excuse=text)
     off = dataclasses.replace(finding, state=State.OFF, excuse=text)
+    known = dataclasses.replace(finding, state=State.KNOWN, excuse=text)
     gates = [
-        record(scan(finding, waived, off), gate=f"infra/{number}{text}", node=f"{text}{number}")
+        record(scan(finding, waived, off, known), gate=f"infra/{number}{text}", node=f"{text}{number}")
         for number in range(count)
     ]
     expected = {f"lost{number}{text}": f"infra/lost{number}" for number in range(count)}

@@ -99,13 +99,14 @@ def test_what_was_not_there_to_judge_is_said_once() -> None:
     assert not [line for line in shown(GREEN) if "not present" in line]
 
 
-def test_cached_and_waived_are_counted() -> None:
+def test_cached_waived_and_known_are_counted() -> None:
     waived = dataclasses.replace(FINDING, state=State.WAIVED, waiver="W-1")
+    known = dataclasses.replace(FINDING, state=State.KNOWN, excuse="known since")
     off = dataclasses.replace(FINDING, state=State.OFF, excuse="by design")
-    lines = shown(run(record(scan(waived, off, off, cached=True))))
+    lines = shown(run(record(scan(waived, known, known, off, off, cached=True))))
     assert lines[0].endswith("17 s, 1 cached")
-    assert "not blocking: 1 waived, 2 off, listed with reasons in summary.md" in lines
-    assert lines[-1] == "pixgates: PASS (1 gate, 34 s)"
+    assert "not blocking: 1 waived, 2 known, 2 off, listed with reasons in summary.md" in lines
+    assert lines[-1] == "pixgates: PASS (1 gate, 34 s, 2 known findings)"
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
