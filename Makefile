@@ -43,6 +43,9 @@ gates: tools  ## Judge this repository with its own gates
 	$(BIN)/pytest
 	$(BIN)/pixgates verdict
 
+pre-push: $(READY)  ## Run the gates on what is about to be pushed, unless they passed it
+	$(BIN)/pixgates pre-push
+
 lint: $(READY)  ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -76,4 +79,4 @@ bench: $(READY)  ## Measure what the plugin costs those who don't use it
 clean:  ## Remove what these commands made here
 	rm -rf $(VENV) .tox .pixgates dist
 
-.PHONY: help tools gates lint test tox fresh kafka cloud bench clean
+.PHONY: help tools gates pre-push lint test tox fresh kafka cloud bench clean

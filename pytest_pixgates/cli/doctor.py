@@ -18,7 +18,7 @@ from pytest_pixgates.core import environ
 from pytest_pixgates.core.errors import PixgatesError, PolicyError
 from pytest_pixgates.core.policy import Policy
 from pytest_pixgates.core.process import run
-from pytest_pixgates.core.tools import GO, JUDGES, KUBECTL, ToolSpec, cache_directory, find, tool_directory
+from pytest_pixgates.core.tools import GO, HADOLINT, JUDGES, KUBECTL, ToolSpec, cache_directory, find, tool_directory
 
 if TYPE_CHECKING:
     from pytest_pixgates.cli.arguments import Subparsers
@@ -73,7 +73,7 @@ def checks(args: argparse.Namespace) -> Iterator[Check]:
     yield from (_command(name) for name in ("git", "make"))
     root = reviewed.root if reviewed else Path.cwd()
     for spec in JUDGES:
-        required = infra is not None and (spec is not KUBECTL or _renders(infra, root))
+        required = infra is not None and _needs(infra, root, spec)
         yield _tool(spec, reviewed, required=required)
     yield _tool(GO, reviewed, required=False, use="; only builds tflint")
     if infra is not None:
@@ -97,6 +97,12 @@ def _policy(args: argparse.Namespace) -> tuple[Check, Policy | None, InfraPolicy
     except PolicyError as error:
         return Check(name, error.message, error.remedy or "correct it"), None, InfraPolicy()
     return Check(name, str(reviewed.path)), reviewed, infra
+
+
+def _needs(infra: InfraPolicy, root: Path, spec: ToolSpec) -> bool:
+    if spec is HADOLINT:
+        return bool(infra.hadolint)
+    return spec is not KUBECTL or _renders(infra, root)
 
 
 def _renders(infra: InfraPolicy, root: Path) -> bool:

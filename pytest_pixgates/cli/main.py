@@ -15,7 +15,7 @@ from typing import NoReturn
 from pytest_pixgates import __version__
 from pytest_pixgates.core.errors import PixgatesError, PolicyError, UsageError
 
-COMMANDS = ("tools", "doctor", "verdict")
+COMMANDS = ("tools", "doctor", "verdict", "pre-push")
 
 USAGE_ERROR = 4  # as pytest's
 INTERRUPTED = 130  # as a shell's
@@ -48,7 +48,7 @@ def _parser(commands: Iterable[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pixgates {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in commands:
-        importlib.import_module(f"pytest_pixgates.cli.{command}").add_parser(subparsers)
+        importlib.import_module(f"pytest_pixgates.cli.{command.replace('-', '_')}").add_parser(subparsers)
     return parser
 
 

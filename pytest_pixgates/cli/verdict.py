@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_pixgates.cli.arguments import CONFIG, add_config, policy_file
-from pytest_pixgates.core import environ, policy, quantity, record
+from pytest_pixgates.core import commit, environ, policy, quantity, record
 from pytest_pixgates.core.errors import PixgatesError
 from pytest_pixgates.core.policy import DEFAULT_MAX_AGE, Policy
 from pytest_pixgates.core.record import RecordError, Run
@@ -53,6 +53,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--max-age", type=_seconds, metavar="AGE", help=f"such as 30m; default: the environment's, or {DEFAULT_MAX_AGE}"
     )
+    parser.add_argument(
+        "--commit", type=_named, metavar="REV", help="also ask whether what was judged is what this commit holds"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead")
     parser.set_defaults(run=run_verdict)
 
@@ -69,6 +72,8 @@ def run_verdict(args: argparse.Namespace) -> int:
         return NOT_GREEN if os.path.lexists(path) else NO_RECORDS
     question = Question(time.time(), run_id, tuple(args.family), _max_age(args, run, reviewed))
     refusals = judge(run, reviewed, question)
+    if args.commit:
+        refusals += commit.judge(run, reviewed, args.commit)
     _show(run, refusals, args)
     if run.status != "closed":
         return NEVER_CLOSED

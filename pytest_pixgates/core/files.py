@@ -15,6 +15,11 @@ from pytest_pixgates.core.errors import PixgatesError
 _MADE_BY_TOOLS = frozenset({".terraform", "__pycache__", ".git", ".pixgates", ".pytest_cache"})
 
 
+def made_by_tools(path: Path) -> bool:
+    """Whether `path` lies where tools leave things, which is never judged."""
+    return not _MADE_BY_TOOLS.isdisjoint(path.parts)
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Put `text` at `path` so that a reader sees the old file or the new one, never half. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)

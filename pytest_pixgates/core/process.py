@@ -14,9 +14,10 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from urllib.parse import quote
@@ -248,10 +249,18 @@ _SECRET_SHAPES = tuple(
 
 def mask(text: str) -> str:
     """`text` with secrets replaced: values of this environment's secret variables, and known token shapes."""
-    spans = sorted(_secret_spans(text))
+    return masker()(text)
+
+
+def masker() -> Callable[[str], str]:
+    """`mask` for many texts: the environment is read only once."""
+    return partial(_masked, values=_secret_values())
+
+
+def _masked(text: str, *, values: Set[str]) -> str:
     parts: list[str] = []
     kept_to = 0
-    for begin, end in spans:
+    for begin, end in sorted(_secret_spans(text, values)):
         if end <= kept_to:
             continue
         if begin >= kept_to:
@@ -260,9 +269,9 @@ def mask(text: str) -> str:
     return "".join((*parts, text[kept_to:]))
 
 
-def _secret_spans(text: str) -> Iterator[tuple[int, int]]:
+def _secret_spans(text: str, values: Set[str]) -> Iterator[tuple[int, int]]:
     # Found in the original text and then merged: masking one secret must not hide the edge of another.
-    for value in _secret_values():
+    for value in values:
         begin = text.find(value)
         while begin >= 0:
             yield begin, begin + len(value)

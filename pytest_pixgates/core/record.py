@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -153,16 +153,16 @@ def save(run: Run, folder: Path) -> Path:
 
 def masked(record: Record) -> Record:
     """`record` with the secrets of this process's environment masked in every text."""
-    return decode.decode(Record, _masked(decode.encode(record)))
+    return decode.decode(Record, _masked(decode.encode(record), process.masker()))
 
 
-def _masked(value: Any) -> Any:
+def _masked(value: Any, mask: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        return process.mask(value)
+        return mask(value)
     if isinstance(value, dict):
-        return {_masked(name): _masked(item) for name, item in value.items()}
+        return {mask(name): _masked(item, mask) for name, item in value.items()}
     if isinstance(value, list):
-        return [_masked(item) for item in value]
+        return [_masked(item, mask) for item in value]
     return value
 
 

@@ -102,7 +102,7 @@ class Scan:
     """The result of one tool on one target. Truthy only for PASS; asking for its truth records it.
 
     `scanned` counts what was looked at by kind ({"files": 4, "resources": 31}); none may be zero, so a kind that may
-    rightly be absent is left out.
+    rightly be absent is left out, and what went unjudged for that is named in `absent`.
     """
 
     name: str
@@ -113,6 +113,7 @@ class Scan:
     tools: tuple[ToolUse, ...] = ()
     subjects: tuple[Subject, ...] = ()
     cached: bool = False
+    absent: tuple[str, ...] = ()
 
     @property
     def blocking(self) -> tuple[Finding, ...]:
@@ -158,7 +159,8 @@ class Scan:
     def _measured(self) -> str:
         counts = ", ".join(_counted(kind, count) for kind, count in self.scanned.items()) or "nothing"
         tools = ", ".join(f"{tool.name} {tool.version}" for tool in self.tools)
-        return counts + (f" by {tools}" if tools else "") + (" (cached)" if self.cached else "")
+        absent = f"; not present: {', '.join(self.absent)}" if self.absent else ""
+        return counts + (f" by {tools}" if tools else "") + (" (cached)" if self.cached else "") + absent
 
     def _nothing_looked_at(self) -> tuple[Problem, ...]:
         if not self.tools or not all(tool.version and tool.sha256 for tool in self.tools):

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from pytest_pixgates.infra.gates import InfraGates
     from pytest_pixgates.infra.policy import InfraPolicy
 
-TOOLS = ("terraform", "tflint", "checkov", "kubernetes")
+TOOLS = ("terraform", "tflint", "checkov", "hadolint", "kubernetes", "plan")
 
 
 class Infra(Family):
-    """Terraform, tflint, checkov and Kubernetes manifests."""
+    """Terraform, tflint, checkov, hadolint and Kubernetes manifests."""
 
     name = "infra"
-    summary = "infrastructure as code: terraform, tflint, checkov and Kubernetes manifests"
+    summary = "infrastructure as code: terraform, tflint, checkov, hadolint and Kubernetes manifests"
 
     def settings(self) -> type:
         from pytest_pixgates.infra.policy import InfraPolicy
@@ -44,7 +44,7 @@ def targets(settings: InfraPolicy, root: Path) -> Iterator[tuple[str, str, str]]
     for tool in TOOLS:
         found: dict[str, str] = {}
         for index, pattern in enumerate(getattr(settings, tool)):
-            for target in matches(root, pattern, with_files=tool == "checkov") or [pattern]:
+            for target in matches(root, pattern, with_files=tool in ("checkov", "hadolint", "plan")) or [pattern]:
                 found.setdefault(target, f"{tool}[{index}]")
         if tool == "kubernetes":  # what is expected of an overlay that nothing judges would never be looked at
             found = {overlay: f"kubernetes_expect.{overlay}" for overlay in settings.kubernetes_expect} | found

@@ -25,7 +25,9 @@ from pytest_pixgates.infra.checkov import Checkov
 from pytest_pixgates.infra.consistency.scan import Consistency
 from pytest_pixgates.infra.consistency.together import Together
 from pytest_pixgates.infra.family import gate_name, targets
+from pytest_pixgates.infra.hadolint import Hadolint
 from pytest_pixgates.infra.kubernetes import Kubernetes
+from pytest_pixgates.infra.plan import Plan
 from pytest_pixgates.infra.policy import InfraPolicy
 from pytest_pixgates.infra.terraform import Terraform
 from pytest_pixgates.infra.tflint import Tflint
@@ -53,9 +55,17 @@ class InfraGates:
         """No failed check in any of `paths`, files or folders; an overlay is rendered first."""
         return self._settled("checkov", list(paths))
 
+    def hadolint(self, dockerfile: str | Path) -> Scan:
+        """No issue by hadolint's rules, nor by shellcheck's in its RUN instructions."""
+        return self._settled("hadolint", [dockerfile])
+
     def kubernetes(self, overlay: str | Path) -> Scan:
         """What the overlay renders fits the schemas, and holds the objects that the policy expects."""
         return self._settled("kubernetes", [overlay])
+
+    def plan(self, file: str | Path) -> Scan:
+        """A saved plan is whole, destroys and replaces nothing, loses no data, and changes no more than is allowed."""
+        return self._settled("plan", [file])
 
     def consistency(self, target: str | Path) -> Scan:
         """What an overlay renders, or a Terraform root, holds together; or a set of the policy ("@topics") does.
@@ -91,6 +101,10 @@ class InfraGates:
         elif name == "checkov":
             kubectl = self._tool(tools.KUBECTL).sha256 if kustomize.is_overlay(target) else ""
             key = (self._tool(tools.CHECKOV).sha256, kubectl, settings.checkov_frameworks)
+        elif name == "hadolint":
+            key = (self._tool(tools.HADOLINT).sha256,)
+        elif name == "plan":
+            key = (settings.plan_max_changes, self._tool(tools.TERRAFORM).sha256 if _is_binary(target) else "")
         elif name == "kubernetes":
             key = (self._tool(tools.KUBECTL).sha256, settings.kubernetes_versions, self._expected(target))
         else:
@@ -113,6 +127,12 @@ class InfraGates:
             kubectl = self._tool(tools.KUBECTL) if any(map(kustomize.is_overlay, targets)) else None
             frameworks = settings.checkov_frameworks
             return Checkov(self._tool(tools.CHECKOV), root, frameworks, settings.seconds, kubectl).scans(targets)
+        if name == "hadolint":
+            hadolint = Hadolint(self._tool(tools.HADOLINT), root, settings.seconds)
+            return [(target, partial(hadolint.scan, target)) for target in targets]
+        if name == "plan":
+            plan = Plan(root, partial(self._tool, tools.TERRAFORM), settings.plan_max_changes, settings.seconds)
+            return [(target, partial(plan.scan, target)) for target in targets]
         if name == "consistency":
             return [(target, partial(self._consistent, target)) for target in targets]
         kubernetes = Kubernetes(self._tool(tools.KUBECTL), root, settings.kubernetes_versions, settings.seconds)
@@ -225,6 +245,11 @@ class InfraGates:
         return self._context.policy.waive("infra", finding)
 
 
+def _is_binary(plan: Path) -> bool:
+    with plan.open("rb") as file:
+        return file.read(2) == b"PK"
+
+
 def combined(name: str, scans: list[Scan]) -> Scan:
     """One scan of several targets. Each must have been measured by itself, so an empty one is a problem of all."""
     if len(scans) == 1:
@@ -242,6 +267,7 @@ def combined(name: str, scans: list[Scan]) -> Scan:
         problems=tuple(dict.fromkeys(problems)),
         tools=tuple(dict.fromkeys(tool for scan in scans for tool in scan.tools)),
         subjects=tuple(dict.fromkeys(subject for scan in scans for subject in scan.subjects)),
+        absent=tuple(dict.fromkeys(each for scan in scans for each in scan.absent)),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytest_pixgates.core import files
 from pytest_pixgates.core.scan import Problem
-from pytest_pixgates.infra import documents, hcl, sources
+from pytest_pixgates.infra import documents, hcl, instructions, sources
 from pytest_pixgates.infra.documents import Document
 from pytest_pixgates.infra.sources import Unreadable
 
@@ -76,7 +76,7 @@ def framework_of(path: Path, frameworks: tuple[str, ...]) -> str:
     elif path.suffix in (".yaml", ".yml", ".json"):
         workflow = ".github/workflows/" in path.resolve().as_posix()
         framework = "github_actions" if workflow else "" if ".github" in path.parts else "kubernetes"
-    elif _DOCKERFILE.fullmatch(path.name):
+    elif _DOCKERFILE.fullmatch(path.name) and path.suffix != ".dockerignore":
         framework = "dockerfile"
     return framework if framework in frameworks else ""
 
@@ -112,10 +112,10 @@ def _count(path: Path, blocks: tuple[hcl.Block, ...], label: str, inputs: Inputs
 
 
 def _dockerfile(text: str, label: str, inputs: Inputs) -> None:
-    instructions = re.findall(r"(?im)^\s*([a-z]+)\s+\S", text)
-    if not any(each.upper() == "FROM" for each in instructions):
+    words = [word for word, _, _ in instructions.parse(text)]
+    if "FROM" not in words:
         raise Unreadable("has no FROM", label, remedy="write the image, or remove the file")
-    inputs.add("dockerfile", label, len(instructions))
+    inputs.add("dockerfile", label, len(words))
     inputs.visible.add(label)
 
 

@@ -12,7 +12,7 @@ from pytest_pixgates.core.policy import INLINE_SKIP, matches
 from pytest_pixgates.core.scan import Finding, Severity
 from pytest_pixgates.infra.consistency.policy import ConsistencyPolicy
 
-NEVER_OFF = ("terraform-validate", "terraform-test", "kubernetes-schema", "kubernetes-expect")
+NEVER_OFF = ("terraform-validate", "terraform-test", "kubernetes-schema", "kubernetes-expect", "plan-data-loss")
 FRAMEWORKS = ("terraform", "kubernetes", "dockerfile", "github_actions")
 
 
@@ -34,7 +34,7 @@ class Rule:
         if self.rule == INLINE_SKIP:
             raise ValueError(f"{INLINE_SKIP} can't be switched off: register a waiver for the one that you need")
         if self.rule in NEVER_OFF:
-            raise ValueError(f"{self.rule} can't be switched off: what it finds can't be applied at all")
+            raise ValueError(f"{self.rule} can't be switched off: what it finds can't be applied, or not be undone")
         if not self.reason.strip():
             raise ValueError(f"rule {self.rule}: reason is empty")
         if not self.paths or not all(path.strip() for path in self.paths):
@@ -46,18 +46,21 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class InfraPolicy:
-    """`[infra]`. The first four list what each tool judges: paths or globs, relative to the repository.
+    """`[infra]`. The first six list what each tool judges: paths or globs, relative to the repository.
 
     `consistency` says what must hold together. `severity` is the lowest that blocks. `kubernetes_expect` names the
     objects ("Kind/name") that an overlay must render. `tflint_config` overrides the nearest `.tflint.hcl`; `rulesets`
     are the tflint rulesets beside the bundled one. `terraform_mirror` is a folder laid out
-    host/namespace/type/version/os_arch. `timeout` is for one command.
+    host/namespace/type/version/os_arch. `plan_max_changes` is how many resources one plan may change.
+    `timeout` is for one command.
     """
 
     terraform: tuple[str, ...] = ()
     tflint: tuple[str, ...] = ()
     checkov: tuple[str, ...] = ()
+    hadolint: tuple[str, ...] = ()
     kubernetes: tuple[str, ...] = ()
+    plan: tuple[str, ...] = ()
     consistency: ConsistencyPolicy = field(default_factory=ConsistencyPolicy)
     severity: Severity = Severity.NOTE
     kubernetes_versions: tuple[str, ...] = ("1.33", "1.34")
@@ -66,16 +69,19 @@ class InfraPolicy:
     tflint_config: str = ""
     rulesets: tuple[str, ...] = ()
     terraform_mirror: str = ""
+    plan_max_changes: int = 50
     timeout: str = "10m"
     rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
         quantity.seconds(self.timeout)
-        for key in ("terraform", "tflint", "checkov", "kubernetes"):
+        for key in ("terraform", "tflint", "checkov", "hadolint", "kubernetes", "plan"):
             for path in getattr(self, key):
                 _refuse_outside(path, key)
         for key, path in self.consistency.paths:
             _refuse_outside(path, f"consistency.{key}")
+        if self.plan_max_changes < 0:
+            raise ValueError("plan_max_changes is negative")
         if not self.kubernetes_versions:
             raise ValueError("kubernetes_versions is empty")
         for version in self.kubernetes_versions:

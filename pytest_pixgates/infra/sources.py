@@ -91,6 +91,10 @@ _SKIPS = {
         re.compile(rf"(?:checkov|bridgecrew|cortex):skip=\s*{_RULES}"),
         re.compile(rf"(?:checkov|bridgecrew|cortex)\.io/skip[\w.-]*[\"']?\s*[:=]\s*[\"']?{_RULES}"),
     ),
+    "hadolint": (
+        re.compile(rf"hadolint\s+(?:global\s+)?ignore\s*=\s*{_RULES}"),
+        re.compile(r"hadolint\s+shell\s*=\s*(?P<rules>[\w/.-]+)"),
+    ),
     "tflint": (re.compile(rf"tflint-ignore(?:-file)?:\s*{_RULES}"),),
 }
 

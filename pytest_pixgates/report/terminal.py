@@ -41,6 +41,8 @@ def summary(run: Run, *, color: bool, width: int) -> list[str]:
     counts = {state.value: len(excused(run, state)) for state in (State.WAIVED, State.OFF)}
     if said := ", ".join(f"{count} {name}" for name, count in counts.items() if count):
         lines.append(f"not blocking: {said}, listed with reasons in summary.md")
+    if absent := dict.fromkeys(each for record in run.records for scan in record.scans for each in scan.absent):
+        lines.append(cut(f"not present: {', '.join(map(plain, absent))}", width))
     return [*lines, _last(run, paint)]
 
 

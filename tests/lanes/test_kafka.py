@@ -70,6 +70,8 @@ def applied(mirror: Path, addresses: str, tmp_path_factory: pytest.TempPathFacto
     repository, scratch = tmp_path_factory.mktemp("applied"), tmp_path_factory.mktemp("scratch")
     copy_of_iac(repository)
     env = terraform.environment(scratch, mirror) | {"TF_VAR_bootstrap_servers": addresses}
+    # On a busy machine the provider may use a connection for one topic that it is still opening for another.
+    env |= {f"TF_CLI_ARGS_{command}": "-parallelism=1" for command in ("plan", "apply")}
     stack = Stack(repository, "topics", env)
     (stack.folder / "transport_override.tf").write_text(TRANSPORT)
     stack.must("init", "-input=false")

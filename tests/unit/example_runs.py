@@ -107,6 +107,7 @@ scans = st.builds(
     st.lists(tools, max_size=2).map(tuple),
     st.lists(subjects, max_size=2).map(tuple),
     st.booleans(),
+    st.lists(texts, max_size=2).map(tuple),
 )
 checks = st.builds(Check, verdicts, st.none() | scans)
 records = st.builds(

@@ -18,6 +18,7 @@ ANSWERS = {
     "terraform": '{ "terraform_version": "1.11.4" }',
     "tflint": "TFLint version 0.64.0",
     "checkov": "3.3.30",
+    "hadolint": "Haskell Dockerfile Linter 2.15.1",
     "kubectl": '{ "gitVersion": "v1.33.1" }',
 }
 
@@ -81,7 +82,7 @@ def test_install_says_found_for_what_is_there(path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:3] for line in lines] == [
         [name, version, "found:"]
-        for name, version in zip(ANSWERS, ("1.11.4", "0.64.0", "3.3.30", "1.33.1"), strict=True)
+        for name, version in zip(ANSWERS, ("1.11.4", "0.64.0", "3.3.30", "2.15.1", "1.33.1"), strict=True)
     ]
 
 
@@ -124,7 +125,7 @@ def test_doctor_exits_1_and_names_the_command_that_mends_it(path, capsys, lacks,
     assert f"fix: {fix}" in out
 
 
-@pytest.mark.parametrize("name", ["git", "make", "kubectl"])
+@pytest.mark.parametrize("name", ["git", "make", "kubectl", "hadolint"])
 def test_doctor_does_not_require_what_no_gate_needs(path, capsys, name):
     (path / name).unlink()
     assert main(["doctor"]) == 0

@@ -12,7 +12,7 @@ from pytest_pixgates.core import decode
 from pytest_pixgates.core.errors import ToolError
 from pytest_pixgates.core.process import Completed
 from pytest_pixgates.core.scan import Scan, Severity
-from pytest_pixgates.infra import checkov, hcl, terraform, tflint
+from pytest_pixgates.infra import checkov, hadolint, hcl, terraform, tflint
 from tests.unit.example_runs import scans
 
 
@@ -256,3 +256,29 @@ def test_a_configuration_file_of_the_machine_is_kept_only_if_it_exists(
     assert "TF_CLI_CONFIG_FILE" not in terraform.environment(tmp_path)
     (tmp_path / "rc").touch()
     assert terraform.environment(tmp_path)["TF_CLI_CONFIG_FILE"] == str(tmp_path / "rc")
+
+
+# ---- hadolint
+
+
+@pytest.mark.parametrize(
+    ("code", "out"),
+    [
+        (1, ""),
+        (0, "null"),
+        (1, "[]"),
+        (0, '[{"code": "DL3006", "level": "warning", "line": 1, "message": "x"}]'),
+        (0, '{"code": "DL3006"}'),
+        (1, '[{"level": "warning"}]'),
+        (2, "[]"),
+    ],
+)
+def test_an_odd_answer_of_hadolint_is_not_believed(code: int, out: str) -> None:
+    with pytest.raises(ToolError, match="hadolint"):
+        hadolint.parse(Completed(code, out, "said"), "Dockerfile")
+
+
+def test_an_unknown_level_of_hadolint_counts_as_the_worst() -> None:
+    said = '[{"code": "DL9999", "level": "fatal", "line": 7, "message": "x"}]'
+    (finding,), problems = hadolint.parse(Completed(1, said, ""), "Dockerfile")
+    assert (finding.severity, finding.line, problems) == (Severity.ERROR, 7, ())

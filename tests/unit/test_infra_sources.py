@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_pixgates.infra import documents, hcl, inputs, kustomize, sources
+from pytest_pixgates.infra import documents, hcl, inputs, instructions, kustomize, sources
 from pytest_pixgates.infra.sources import Unreadable
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -108,6 +108,10 @@ def test_a_module_that_calls_itself_ends(tmp_path: Path) -> None:
         ("tflint", "# tflint-ignore-file: a_b", ["a_b"]),
         ("checkov", "# tflint-ignore: a", []),
         ("tflint", "# checkov:skip=CKV_1", []),
+        ("hadolint", "# hadolint ignore=DL3008,SC2086", ["DL3008", "SC2086"]),
+        ("hadolint", "# hadolint global ignore=DL3008", ["DL3008"]),
+        ("hadolint", "# hadolint shell=powershell", ["powershell"]),
+        ("hadolint", "# linted by hadolint", []),
     ],
 )
 def test_inline_skips_are_seen_in_each_form(tool: str, line: str, rules: list[str]) -> None:
@@ -186,3 +190,17 @@ def test_a_manifest_that_checkov_would_pass_over_is_refused(tmp_path: Path, mani
     read = inputs.read(tmp_path, tmp_path, ("kubernetes",))
     assert said in "".join(map(str, read.problems))
     assert bool(read.problems) is bool(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("from a\n", [("FROM", "a", 1)]),
+        ("\n# FROM x\n\nRUN a \\\n  # why\n  b\nUSER 1", [("RUN", "a    b", 4), ("USER", "1", 7)]),
+        ("RUN <<EOF\nFROM x\nEOF\nUSER 1\n", [("RUN", "<<EOF", 1), ("USER", "1", 4)]),
+        ("USER 1 \\", [("USER", "1", 1)]),
+        ("", []),
+    ],
+)
+def test_a_dockerfile_is_read_as_instructions(text: str, expected: list[tuple[str, str, int]]) -> None:
+    assert list(instructions.parse(text)) == expected

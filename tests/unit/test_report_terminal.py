@@ -93,6 +93,12 @@ def test_what_was_not_measured_is_an_error_with_its_reason(example: Run, words: 
     assert not any(words in line for line in shown(GREEN))
 
 
+def test_what_was_not_there_to_judge_is_said_once() -> None:
+    lines = shown(run(record(scan(absent=("k8s-secret", "k8s-ingress"))), record(scan(absent=("k8s-secret",)))))
+    assert "not present: k8s-secret, k8s-ingress" in lines
+    assert not [line for line in shown(GREEN) if "not present" in line]
+
+
 def test_cached_and_waived_are_counted() -> None:
     waived = dataclasses.replace(FINDING, state=State.WAIVED, waiver="W-1")
     off = dataclasses.replace(FINDING, state=State.OFF, excuse="by design")

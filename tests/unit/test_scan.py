@@ -12,6 +12,10 @@ from pytest_pixgates.core.verdict import Outcome
 from tests.unit.example_runs import CLEAN, FINDING, TOOL, scan, scans
 
 
+def test_what_was_not_there_to_judge_is_said() -> None:
+    assert scan(absent=("k8s-secret",)).verdict.measured == "2 files by checkov 3.3.30; not present: k8s-secret"
+
+
 def test_a_clean_scan_passes_and_one_finding_fails_it() -> None:
     assert CLEAN
     assert scan(FINDING).outcome is Outcome.FAIL

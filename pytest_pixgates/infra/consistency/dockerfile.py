@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from pytest_pixgates.core.scan import Finding
+from pytest_pixgates.infra import instructions
 from pytest_pixgates.infra.consistency.rule import AnyRule, Files
 from pytest_pixgates.infra.consistency.world import Part, Workload, World, ports
 from pytest_pixgates.infra.sources import Unreadable
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from pytest_pixgates.infra.consistency.sets import Sources
 
 _ASSIGNED = re.compile(r"(?P<name>\w+)=(?P<value>\"[^\"]*\"|'[^']*'|\S*)")
-_HERE = re.compile(r"<<-?\s*[\"']?(?P<word>\w+)[\"']?")
 
 _DOCKERFILE = """\
 FROM python:3.12-slim
@@ -52,7 +52,7 @@ class Dockerfile:
 def parse(text: str, path: str, container: str) -> Dockerfile:
     """Raises Unreadable for a value that only the build knows."""
     stages, arguments, current, names = dict[str, Dockerfile](), dict[str, str](), None, 0
-    for word, rest, line in _instructions(text):
+    for word, rest, line in instructions.parse(text):
         if word == "FROM":
             words = [each for each in rest.split() if not each.startswith("--")]
             base = stages.get(words[0]) if words else None
@@ -73,23 +73,6 @@ def parse(text: str, path: str, container: str) -> Dockerfile:
     if current is None:
         raise Unreadable("has no FROM", path, remedy="write the image, or take it out of dockerfiles")
     return current
-
-
-def _instructions(text: str) -> Iterator[tuple[str, str, int]]:
-    joined, start, until = "", 0, ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if until:  # inside a here-document
-            until = "" if line.strip() == until else until
-            continue
-        if line.lstrip().startswith("#"):
-            continue
-        start = start if joined else number
-        joined += line.rstrip().removesuffix("\\") + " "
-        if not line.rstrip().endswith("\\"):
-            word, _, rest = joined.strip().partition(" ")
-            yield word.upper(), rest.strip(), start
-            opened = _HERE.search(rest) if word.upper() in ("RUN", "COPY", "ADD") else None
-            joined, until = "", opened["word"] if opened else ""
 
 
 def _expanded(text: str, arguments: dict[str, str], path: str, line: int) -> str:

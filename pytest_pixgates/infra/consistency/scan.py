@@ -62,6 +62,7 @@ class Consistency:
             problems=problems,
             tools=(kubectl, rules_used(RULES, checks)),
             subjects=(*subjects, kustomize.subject(rendered, label)),
+            absent=absent(RULES, checks),
         )
 
     def _kubectl(self, folder: Path) -> ToolUse:
@@ -93,5 +94,10 @@ def judged(
 def rules_used(rules: Sequence[AnyRule[Any, Any]], checks: Counter[str]) -> ToolUse:
     """The rules as a tool: the version of this package, the digest of their code, and what each looked at."""
     code = files.tree_sha256(Path(__file__).parent)
-    looked = (f"{rule.name}={checks[rule.name] or 'not present'}" for rule in rules)
+    looked = (f"{rule.name}={checks[rule.name]}" for rule in rules)
     return ToolUse("pixgates-consistency", pytest_pixgates.__version__, code, tuple(looked))
+
+
+def absent(rules: Sequence[AnyRule[Any, Any]], checks: Counter[str]) -> tuple[str, ...]:
+    """The rules for which there was nothing to look at."""
+    return tuple(rule.name for rule in rules if not checks[rule.name])

@@ -19,7 +19,7 @@ from pytest_pixgates.infra import hcl, invocation, kustomize, sources
 from pytest_pixgates.infra.consistency import configuration, dockerfile, rules, topic, workflow
 from pytest_pixgates.infra.consistency.policy import ConsistencyPolicy
 from pytest_pixgates.infra.consistency.rule import AnyRule
-from pytest_pixgates.infra.consistency.scan import NAME, judged, rules_used
+from pytest_pixgates.infra.consistency.scan import NAME, absent, judged, rules_used
 from pytest_pixgates.infra.consistency.sets import Environment, Sources
 from pytest_pixgates.infra.consistency.world import World
 from pytest_pixgates.infra.sources import Unreadable
@@ -58,7 +58,7 @@ class Together:
                 }
                 applied, world = rules.TOGETHER[name], read[name]()
             checks, findings, problems = judged(world, applied, target)
-            used = rules_used(applied, checks)
+            used, missing = rules_used(applied, checks), absent(applied, checks)
         except Unreadable as error:
             return Scan(NAME, target, problems=(error.problem,), subjects=reader.seen)
         except NotMeasured as error:
@@ -78,6 +78,7 @@ class Together:
             problems=problems,
             tools=(*reader.tools, used),
             subjects=reader.seen,
+            absent=missing,
         )
 
     def named(self, target: str) -> tuple[str, ...]:
