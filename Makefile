@@ -70,10 +70,13 @@ $(VENV)/.lanes: $(READY)
 kafka: tools $(VENV)/.lanes  ## Apply the topics to three real brokers
 	$(BIN)/pytest tests/lanes --lane kafka
 
+cloud: tools $(VENV)/.lanes  ## Apply the environment dev to an emulator of AWS
+	$(BIN)/pytest tests/lanes --lane cloud
+
 bench: $(READY)  ## Measure what the plugin costs those who don't use it
 	$(BIN)/python benchmarks/startup.py
 
 clean:  ## Remove what these commands made here
 	rm -rf $(VENV) .tox .pixgates dist
 
-.PHONY: help tools gates pre-push lint test tox fresh kafka bench clean
+.PHONY: help tools gates pre-push lint test tox fresh kafka cloud bench clean

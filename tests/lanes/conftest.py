@@ -28,6 +28,19 @@ def needed_by(lane: str) -> Iterator[None]:
         pytest.exit(f"NOT RUN: lane {lane}: {error}", returncode=NOT_RUN)
 
 
+_not_covered = pytest.StashKey[list[str]]()
+
+
+def not_covered(config: pytest.Config, what: str) -> None:
+    """Have the end of the run say what the lane leaves out."""
+    config.stash.setdefault(_not_covered, []).append(what)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for what in config.stash.get(_not_covered, []):
+        terminalreporter.write_line(f"NOT COVERED: {what}")
+
+
 @dataclass(frozen=True)
 class Stack:
     """A Terraform stack in `repository`, a folder that holds a copy of `iac`; `env` is what Terraform gets."""
