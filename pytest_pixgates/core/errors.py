@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+EXTRA = "pip install 'pytest-pixgates[{}]'"
+"""What installs the libraries that a family needs."""
+
 
 class PixgatesError(Exception):
     """Base of all errors that this package raises on purpose.

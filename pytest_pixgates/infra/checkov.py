@@ -19,13 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_pixgates.core import process
+from pytest_pixgates.core import process, sources
+from pytest_pixgates.core.documents import Document
 from pytest_pixgates.core.errors import NotMeasured, ToolError
 from pytest_pixgates.core.process import Completed, run
 from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity
 from pytest_pixgates.core.tools import Tool
-from pytest_pixgates.infra import invocation, kustomize, sources
-from pytest_pixgates.infra.documents import Document
+from pytest_pixgates.infra import inline_skips, invocation, kustomize
 from pytest_pixgates.infra.inputs import Inputs, add_manifest, framework_of, is_workload, read
 
 NAME = "checkov"
@@ -135,7 +135,7 @@ class Checkov:
     def _ask(self, label: str, inputs: Inputs, target: Path, place: Place) -> _Asked:
         """Ask about `target`, and hold what is said against `inputs`."""
         subjects = sources.trees(inputs.folders, self.root)
-        skips = [each for name, text in inputs.texts.items() for each in sources.inline_skips(NAME, text, name)]
+        skips = [each for name, text in inputs.texts.items() for each in inline_skips.inline_skips(NAME, text, name)]
         if inputs.problems:
             broken = Scan(NAME, label, findings=tuple(skips), problems=tuple(inputs.problems), subjects=subjects)
             return _Asked((), lambda _: broken)
@@ -253,7 +253,7 @@ def _part(report: dict[str, Any], place: Place) -> Report:
         problems.append(Problem(f"checkov could not parse some {framework} file and does not say which"))
     return Report(
         failed=tuple(_finding(record, framework, place) for record in records["failed"]),
-        skipped=tuple(sources.inline_skip(NAME, each["check_id"], *place(each)) for each in records["skipped"]),
+        skipped=tuple(inline_skips.inline_skip(NAME, each["check_id"], *place(each)) for each in records["skipped"]),
         problems=tuple(problems),
         by_framework={framework: sum(map(len, records.values()))},
         mentioned=frozenset(place(record)[0] for each in records.values() for record in each),

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from pytest_pixgates.core import process, recording, tools
+from pytest_pixgates.core import process, recording, sources, tools
 from pytest_pixgates.core.errors import NotMeasured
 from pytest_pixgates.core.family import Context
 from pytest_pixgates.core.policy import matches
 from pytest_pixgates.core.scan import Finding, Problem, Scan, State
 from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.tools import Tool, ToolSpec
-from pytest_pixgates.infra import kustomize, sources
+from pytest_pixgates.infra import kustomize
 from pytest_pixgates.infra.answers import Answers, Question, between_runs
 from pytest_pixgates.infra.checkov import Checkov
 from pytest_pixgates.infra.consistency.scan import Consistency

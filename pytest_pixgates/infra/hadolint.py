@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_pixgates.core import sources
 from pytest_pixgates.core.errors import ToolError
 from pytest_pixgates.core.process import Completed, run
 from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity
 from pytest_pixgates.core.tools import Tool
-from pytest_pixgates.infra import instructions, invocation, sources
+from pytest_pixgates.infra import inline_skips, instructions, invocation
 
 NAME = "hadolint"
 UNPARSED = "DL1000"
@@ -39,7 +40,7 @@ class Hadolint:
         label = sources.name(file, self.root)
         text = sources.read(file, self.root)
         subjects = sources.trees([file], self.root)
-        skips = tuple(sources.inline_skips(NAME, text, label))
+        skips = tuple(inline_skips.inline_skips(NAME, text, label))
         words = [word for word, _, _ in instructions.parse(text)]
         if "FROM" not in words:
             problem = Problem("has no FROM", label, fix="write the image, or check the path in the policy")

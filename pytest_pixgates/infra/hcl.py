@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_pixgates.core.errors import NotMeasured
+from pytest_pixgates.core import sources
+from pytest_pixgates.core.errors import EXTRA, NotMeasured
 from pytest_pixgates.core.scan import Problem
-from pytest_pixgates.infra import sources
-from pytest_pixgates.infra.sources import Unreadable
+from pytest_pixgates.core.sources import Unreadable
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
@@ -288,7 +288,7 @@ def _parser() -> Parser:
         import tree_sitter
         import tree_sitter_hcl
     except ImportError as error:
-        raise NotMeasured(f"HCL can't be read: {error}", remedy=sources.EXTRA) from None
+        raise NotMeasured(f"HCL can't be read: {error}", remedy=EXTRA.format("infra")) from None
     return tree_sitter.Parser(tree_sitter.Language(tree_sitter_hcl.language()))
 
 

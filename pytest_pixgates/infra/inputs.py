@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_pixgates.core import files
+from pytest_pixgates.core import documents, files, sources
+from pytest_pixgates.core.documents import Document
 from pytest_pixgates.core.scan import Problem
-from pytest_pixgates.infra import documents, hcl, instructions, sources
-from pytest_pixgates.infra.documents import Document
-from pytest_pixgates.infra.sources import Unreadable
+from pytest_pixgates.core.sources import Unreadable
+from pytest_pixgates.infra import hcl, instructions
 
 _DOCKERFILE = re.compile(r"(?:.+\.)?[Dd]ocker[Ff]ile(?:\..+)?")
 _TERRAFORM = (".tf", ".tfvars", ".tftest.hcl")

@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from pytest_pixgates.core import sources
 from pytest_pixgates.core.process import mask
 from pytest_pixgates.core.scan import ToolUse
 from pytest_pixgates.core.tools import Tool
-from pytest_pixgates.infra import sources
 
 Argv = Sequence[str | os.PathLike[str]]
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_pixgates.core.errors import NotMeasured
+from pytest_pixgates.core import sources
+from pytest_pixgates.core.documents import Document
+from pytest_pixgates.core.errors import EXTRA, NotMeasured
 from pytest_pixgates.core.scan import Finding, Problem, Scan, ToolUse
 from pytest_pixgates.core.tools import Tool
-from pytest_pixgates.infra import invocation, kustomize, sources
-from pytest_pixgates.infra.documents import Document
+from pytest_pixgates.infra import invocation, kustomize
 
 NAME = "kubernetes"
 
@@ -142,7 +143,7 @@ def _library() -> Any:
     try:
         import kubernetes_validate  # type: ignore[import-untyped]
     except ImportError as error:
-        raise NotMeasured(f"Kubernetes objects can't be judged: {error}", remedy=sources.EXTRA) from None
+        raise NotMeasured(f"Kubernetes objects can't be judged: {error}", remedy=EXTRA.format("infra")) from None
     return kubernetes_validate
 
 

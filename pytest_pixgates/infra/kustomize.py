@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_pixgates.core import documents, sources
+from pytest_pixgates.core.documents import Document
 from pytest_pixgates.core.errors import ToolError
 from pytest_pixgates.core.process import run
 from pytest_pixgates.core.scan import Problem
+from pytest_pixgates.core.sources import Unreadable
 from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.tools import Tool
-from pytest_pixgates.infra import documents, sources
-from pytest_pixgates.infra.documents import Document
-from pytest_pixgates.infra.sources import Unreadable
 
 FILES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _TREES = ("resources", "bases", "components")

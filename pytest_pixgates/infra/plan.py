@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest_pixgates
-from pytest_pixgates.core import files
+from pytest_pixgates.core import files, sources
 from pytest_pixgates.core.errors import ToolError
 from pytest_pixgates.core.process import run
 from pytest_pixgates.core.scan import Finding, Problem, Scan, ToolUse
+from pytest_pixgates.core.sources import Unreadable
 from pytest_pixgates.core.tools import Tool
-from pytest_pixgates.infra import invocation, sources
-from pytest_pixgates.infra.sources import Unreadable
+from pytest_pixgates.infra import invocation
 
 NAME = "plan"
 DATA_LOSS, DESTROY, REPLACE, BLAST, CHECK = (

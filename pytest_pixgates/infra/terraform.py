@@ -16,13 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_pixgates.core import environ, process
+from pytest_pixgates.core import environ, process, sources
 from pytest_pixgates.core.errors import NotMeasured, ToolError
 from pytest_pixgates.core.process import Completed, run
 from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity
 from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.tools import Tool
-from pytest_pixgates.infra import hcl, invocation, shared_root, sources
+from pytest_pixgates.infra import hcl, invocation, shared_root
 
 NAME = "terraform"
 FORMAT = ("fmt", "-check", "-list=true", "-write=false", "-recursive", "-no-color")

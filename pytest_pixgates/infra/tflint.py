@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_pixgates.core import sources
 from pytest_pixgates.core.errors import ToolError
 from pytest_pixgates.core.process import Completed, run
 from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity
 from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.tools import Tool
-from pytest_pixgates.infra import hcl, invocation, sources
+from pytest_pixgates.infra import hcl, inline_skips, invocation
 
 NAME = "tflint"
 CONFIG = ".tflint.hcl"
@@ -46,7 +47,7 @@ class Tflint:
         config = self.config or nearest_config(folder, self.root)
         judged = (*stack.judged, *((config,) if config else ()))
         subjects = (*sources.trees(judged, self.root), *self._absent(folder, config))
-        skips = [each for it in stack.sources for each in sources.inline_skips(NAME, it.text, it.name)]
+        skips = [each for it in stack.sources for each in inline_skips.inline_skips(NAME, it.text, it.name)]
         problems = (*stack.problems, *config_problems(config, self.root, self.rulesets))
         if problems:
             return Scan(NAME, target, findings=tuple(skips), problems=problems, subjects=subjects)

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "pytest_pixgates"
-FAMILIES = {"infra"}
+FAMILIES = {"data_contract", "infra"}
 PYTEST_SIDE = {"plugin", "hookspecs", "fixtures", "recorder", "session", "census", "items", "scope", "explain"}
 
 # What each part may import of the others; every part may import itself.

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_pixgates.core import tools
+from pytest_pixgates.core import sources, tools
 from pytest_pixgates.core.scan import Scan
 from pytest_pixgates.core.verdict import Outcome
-from pytest_pixgates.infra import hcl, shared_root, sources
+from pytest_pixgates.infra import hcl, shared_root
 from pytest_pixgates.infra.checkov import Checkov
 from pytest_pixgates.infra.terraform import Terraform, Validated
 from tests.tools.conftest import Project

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_pixgates.core.sources import Unreadable
 from pytest_pixgates.infra.consistency import dockerfile, topic, workflow
 from pytest_pixgates.infra.consistency.example import of_files
 from pytest_pixgates.infra.consistency.rule import AnyRule
 from pytest_pixgates.infra.consistency.rules import RULES, SOURCES
 from pytest_pixgates.infra.consistency.sets import Sources
 from pytest_pixgates.infra.consistency.terraform_network import InNetwork
-from pytest_pixgates.infra.sources import Unreadable
 
 by_name = pytest.mark.parametrize("rule", SOURCES, ids=lambda rule: rule.name)
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from pytest_pixgates.core.errors import ToolMissing
 from pytest_pixgates.core.scan import Scan
+from pytest_pixgates.core.sources import Unreadable
 from pytest_pixgates.core.tools import Tool
 from pytest_pixgates.core.verdict import Outcome
 from pytest_pixgates.infra.plan import BLAST, CHECK, DATA_LOSS, DESTROY, REPLACE, Plan
-from pytest_pixgates.infra.sources import Unreadable
 
 TOPIC = {"partitions": 24, "config": {"retention.ms": "604800000", "cleanup.policy": "delete"}}
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_pixgates.infra import documents, hcl, inputs, instructions, kustomize, sources
-from pytest_pixgates.infra.sources import Unreadable
+from pytest_pixgates.core import documents, sources
+from pytest_pixgates.core.sources import Unreadable
+from pytest_pixgates.infra import hcl, inline_skips, inputs, instructions, kustomize
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 # Text that gets past the first character of a parser more often than noise does.
@@ -115,7 +116,7 @@ def test_a_module_that_calls_itself_ends(tmp_path: Path) -> None:
     ],
 )
 def test_inline_skips_are_seen_in_each_form(tool: str, line: str, rules: list[str]) -> None:
-    skips = list(sources.inline_skips(tool, f"first\n{line}\n", "x.tf"))
+    skips = list(inline_skips.inline_skips(tool, f"first\n{line}\n", "x.tf"))
     assert [(each.resource, each.line) for each in skips] == [(rule, 2) for rule in rules]
 
 

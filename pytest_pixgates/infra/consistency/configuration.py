@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pytest_pixgates.infra import hcl, sources
+from pytest_pixgates.core import sources
+from pytest_pixgates.infra import hcl
 from pytest_pixgates.infra.hcl import Body, Expression
 
 _ID = re.compile(r"(vpc|subnet|sg)-[0-9a-f]{8,17}")

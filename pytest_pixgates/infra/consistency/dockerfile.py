@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from pytest_pixgates.core.scan import Finding
+from pytest_pixgates.core.sources import Unreadable
 from pytest_pixgates.infra import instructions
 from pytest_pixgates.infra.consistency.rule import AnyRule, Files
 from pytest_pixgates.infra.consistency.world import Part, Workload, World, ports
-from pytest_pixgates.infra.sources import Unreadable
 
 if TYPE_CHECKING:
     from pytest_pixgates.infra.consistency.sets import Sources

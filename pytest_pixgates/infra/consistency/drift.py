@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from pytest_pixgates.core.documents import Document
 from pytest_pixgates.core.scan import Finding
 from pytest_pixgates.infra.consistency.rule import AnyRule, Files
 from pytest_pixgates.infra.consistency.sets import Sources
 from pytest_pixgates.infra.consistency.world import World
-from pytest_pixgates.infra.documents import Document
 
 Keys = tuple[object, ...]
 Field = tuple[Keys, Any]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_pixgates.infra import documents, kustomize
+from pytest_pixgates.core import documents
+from pytest_pixgates.infra import kustomize
 from pytest_pixgates.infra.consistency import configuration, dockerfile, topic, workflow
 from pytest_pixgates.infra.consistency.sets import Environment, Sources
 from pytest_pixgates.infra.consistency.world import World

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator
 
 from pytest_pixgates.core.scan import Finding
+from pytest_pixgates.core.sources import Unreadable
 from pytest_pixgates.infra.consistency.kubernetes_service import nearest
 from pytest_pixgates.infra.consistency.rule import Rule
 from pytest_pixgates.infra.consistency.world import Part, Workload, World, matches
-from pytest_pixgates.infra.sources import Unreadable
 
 _WEB = """\
 apiVersion: apps/v1

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from pytest_pixgates.core.documents import Document
 from pytest_pixgates.core.scan import Finding
 from pytest_pixgates.infra import kustomize
 from pytest_pixgates.infra.consistency.kubernetes_service import listed, nearest
 from pytest_pixgates.infra.consistency.rule import Rule
 from pytest_pixgates.infra.consistency.world import Part, Workload, World, matches
-from pytest_pixgates.infra.documents import Document
 
 _NAME = "kubernetes.io/metadata.name"
 _WEB = """\

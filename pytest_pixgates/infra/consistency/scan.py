@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest_pixgates
-from pytest_pixgates.core import files
+from pytest_pixgates.core import files, sources
 from pytest_pixgates.core.errors import NotMeasured
 from pytest_pixgates.core.scan import Finding, Problem, Scan, ToolUse
 from pytest_pixgates.core.tools import Tool
-from pytest_pixgates.infra import invocation, kustomize, sources
+from pytest_pixgates.infra import invocation, kustomize
 from pytest_pixgates.infra.consistency.rule import AnyRule, Seen
 from pytest_pixgates.infra.consistency.rules import RULES
 from pytest_pixgates.infra.consistency.world import World

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from pytest_pixgates.core import sources
 from pytest_pixgates.core.scan import Finding
-from pytest_pixgates.infra import hcl, shared_root, sources
+from pytest_pixgates.infra import hcl, shared_root
 from pytest_pixgates.infra.consistency.configuration import Block, Module, Root
 from pytest_pixgates.infra.consistency.rule import AnyRule, Files
 from pytest_pixgates.infra.consistency.sets import Environment, Sources

@@ -11,18 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pytest_pixgates.core import sources
 from pytest_pixgates.core.errors import NotMeasured
 from pytest_pixgates.core.scan import Problem, Scan, ToolUse
+from pytest_pixgates.core.sources import Unreadable
 from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.tools import Tool
-from pytest_pixgates.infra import hcl, invocation, kustomize, sources
+from pytest_pixgates.infra import hcl, invocation, kustomize
 from pytest_pixgates.infra.consistency import configuration, dockerfile, rules, topic, workflow
 from pytest_pixgates.infra.consistency.policy import ConsistencyPolicy
 from pytest_pixgates.infra.consistency.rule import AnyRule
 from pytest_pixgates.infra.consistency.scan import NAME, absent, judged, rules_used
 from pytest_pixgates.infra.consistency.sets import Environment, Sources
 from pytest_pixgates.infra.consistency.world import World
-from pytest_pixgates.infra.sources import Unreadable
 
 VALUES = (".tfvars", ".hcl")
 

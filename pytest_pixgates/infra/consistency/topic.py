@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pytest_pixgates.core import documents
 from pytest_pixgates.core.scan import Finding
-from pytest_pixgates.infra import documents
+from pytest_pixgates.core.sources import Unreadable
 from pytest_pixgates.infra.consistency.configuration import Place
 from pytest_pixgates.infra.consistency.rule import AnyRule, Files
 from pytest_pixgates.infra.consistency.world import Part, World
-from pytest_pixgates.infra.sources import Unreadable
 
 if TYPE_CHECKING:
     from pytest_pixgates.infra.consistency.sets import Sources

@@ -11,12 +11,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pytest_pixgates.core import documents, sources
+from pytest_pixgates.core.documents import Document
 from pytest_pixgates.core.scan import Finding
-from pytest_pixgates.infra import documents, sources
+from pytest_pixgates.core.sources import Unreadable
 from pytest_pixgates.infra.consistency.configuration import Place
 from pytest_pixgates.infra.consistency.rule import AnyRule, Files
-from pytest_pixgates.infra.documents import Document
-from pytest_pixgates.infra.sources import Unreadable
 
 if TYPE_CHECKING:
     from pytest_pixgates.infra.consistency.sets import Sources

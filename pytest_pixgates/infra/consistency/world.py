@@ -11,9 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pytest_pixgates.infra import documents, kustomize
-from pytest_pixgates.infra.documents import Document
-from pytest_pixgates.infra.sources import Unreadable
+from pytest_pixgates.core import documents
+from pytest_pixgates.core.documents import Document
+from pytest_pixgates.core.sources import Unreadable
+from pytest_pixgates.infra import kustomize
 
 SCALED = ("Deployment", "StatefulSet")
 """The workloads that serve, and that a rollout or a drained node must not stop."""

@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_pixgates.core.errors import NotMeasured
-from pytest_pixgates.infra import sources
-from pytest_pixgates.infra.sources import Unreadable
+from pytest_pixgates.core.errors import EXTRA, NotMeasured
+from pytest_pixgates.core.sources import Unreadable
 
 DEEPEST = 100
 LARGEST = 500_000
@@ -119,7 +118,7 @@ def _yaml() -> Any:
     try:
         import yaml
     except ImportError as error:
-        raise NotMeasured(f"YAML can't be read: {error}", remedy=sources.EXTRA) from None
+        raise NotMeasured(f"YAML can't be read: {error}", remedy=EXTRA.format("infra")) from None
     return yaml
 
 

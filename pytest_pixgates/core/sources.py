@@ -1,4 +1,4 @@
-"""Reads the files that the tools judge, strictly and on our own.
+"""Reads the files that gates judge, strictly and on our own.
 
 Most of the tools pass over a file that they can't read. Whatever is wrong with one ends here as an `Unreadable`
 with its place, never as a smaller count.
@@ -7,19 +7,16 @@ with its place, never as a smaller count.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pytest_pixgates.core import files
 from pytest_pixgates.core.errors import NotMeasured
-from pytest_pixgates.core.scan import INLINE_SKIP, Finding, Problem
+from pytest_pixgates.core.scan import Problem
 from pytest_pixgates.core.subject import Subject
 
 LARGEST = 2 * 2**20
 """The largest source in bytes; people write no larger ones."""
-
-EXTRA = "pip install 'pytest-pixgates[infra]'"
 
 
 class Unreadable(NotMeasured):
@@ -80,39 +77,4 @@ def trees(paths: Iterable[Path], root: Path) -> tuple[Subject, ...]:
         Subject(name(path, root), files.tree_sha256(path), "tree" if path.is_dir() else "file")
         for path in dict.fromkeys(paths)
         if path.exists()
-    )
-
-
-# A comment can't be told from a string in all of these languages, and checkov doesn't try to: any line counts.
-_RULES = r"(?P<rules>[\w-]+(?:\s*,\s*[\w-]+)*)?"
-_SKIPS = {
-    "checkov": (
-        re.compile(rf"(?:checkov|bridgecrew|cortex):skip=\s*{_RULES}"),
-        re.compile(rf"(?:checkov|bridgecrew|cortex)\.io/skip[\w.-]*[\"']?\s*[:=]\s*[\"']?{_RULES}"),
-    ),
-    "hadolint": (
-        re.compile(rf"hadolint\s+(?:global\s+)?ignore\s*=\s*{_RULES}"),
-        re.compile(r"hadolint\s+shell\s*=\s*(?P<rules>[\w/.-]+)"),
-    ),
-    "tflint": (re.compile(rf"tflint-ignore(?:-file)?:\s*{_RULES}"),),
-}
-
-
-def inline_skips(tool: str, text: str, path: str) -> Iterator[Finding]:
-    """The comments and annotations that tell `tool` to look away: neither owner nor expiry, so findings."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        for pattern in _SKIPS[tool]:
-            for match in pattern.finditer(line):
-                rules = re.split(r"\s*,\s*", match["rules"] or "unnamed")
-                yield from (inline_skip(tool, rule, path, number) for rule in rules)
-
-
-def inline_skip(tool: str, rule: str, path: str, line: int) -> Finding:
-    return Finding(
-        INLINE_SKIP,
-        f"{tool} is told to skip {rule} here, with no owner and no expiry",
-        path,
-        line,
-        resource=rule,
-        fix="remove it, or register a waiver in gates/waivers.toml",
     )
