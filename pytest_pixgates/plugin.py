@@ -42,9 +42,10 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_pixgates_families() -> list[Family]:
+    from pytest_pixgates.data_contract.family import DataContract
     from pytest_pixgates.infra.family import Infra
 
-    return [Infra()]
+    return [Infra(), DataContract()]
 
 
 # First, so that the markers are known before another plugin asks for them.

@@ -83,6 +83,15 @@ class ToolUse:
     sha256: str
     argv: tuple[str, ...] = ()
 
+    @classmethod
+    def library(cls, name: str, *arguments: str) -> ToolUse:
+        """An installed Python package; its digest is that of the list of its files' digests."""
+        import importlib.metadata
+
+        distribution = importlib.metadata.distribution(name)
+        record = distribution.read_text("RECORD") or ""
+        return cls(name, distribution.version, hashlib.sha256(record.encode()).hexdigest() if record else "", arguments)
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -102,11 +111,21 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """One rule of several that a scan judged: what it measured, and how that came out."""
+
+    rule: str
+    outcome: Outcome
+    measured: str
+
+
+@dataclass(frozen=True, slots=True)
 class Scan:
     """The result of one tool on one target. Truthy only for PASS; asking for its truth records it.
 
     `scanned` counts what was looked at by kind ({"files": 4, "resources": 31}); none may be zero, so a kind that may
-    rightly be absent is left out, and what went unjudged for that is named in `absent`.
+    rightly be absent is left out, and what went unjudged for that is named in `absent`. `undecided` is what the data
+    does not decide, with what would; `rules` lists each rule that was judged, where they are known one by one.
     """
 
     name: str
@@ -118,6 +137,8 @@ class Scan:
     subjects: tuple[Subject, ...] = ()
     cached: bool = False
     absent: tuple[str, ...] = ()
+    undecided: tuple[Problem, ...] = ()
+    rules: tuple[Judged, ...] = ()
 
     @property
     def blocking(self) -> tuple[Finding, ...]:
@@ -147,6 +168,9 @@ class Scan:
             return Verdict(Outcome.FAIL, check, measured, reason, first.fix)
         if problems:
             return Verdict(Outcome.ERROR, check, measured, "; ".join(map(str, problems[:3])), problems[0].fix)
+        if self.undecided:
+            reason, needs = "; ".join(map(str, self.undecided[:3])), self.undecided[0].fix
+            return Verdict(Outcome.INCONCLUSIVE, check, measured, reason, needs=needs)
         return Verdict(Outcome.PASS, check, measured)
 
     def __bool__(self) -> bool:

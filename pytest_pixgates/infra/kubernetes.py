@@ -6,7 +6,6 @@ A validator accepts two equal keys, an empty file and a `List` full of nonsense;
 from __future__ import annotations
 
 import difflib
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -51,7 +50,7 @@ class Kubernetes:
             scanned={"files": len(overlay.texts), "objects": len(objects)},
             findings=(*findings, *missing(objects, expect, overlay)),
             problems=problems,
-            tools=(self._kubectl(folder), _validator(self.versions)),
+            tools=(self._kubectl(folder), ToolUse.library("kubernetes-validate", "strict", *self.versions)),
             subjects=(*subjects, kustomize.subject(rendered, label)),
         )
 
@@ -145,15 +144,6 @@ def _library() -> Any:
     except ImportError as error:
         raise NotMeasured(f"Kubernetes objects can't be judged: {error}", remedy=EXTRA.format("infra")) from None
     return kubernetes_validate
-
-
-def _validator(versions: Sequence[str]) -> ToolUse:
-    import importlib.metadata
-
-    distribution = importlib.metadata.distribution("kubernetes-validate")
-    record = distribution.read_text("RECORD") or ""  # lists the digests of all its files
-    digest = hashlib.sha256(record.encode()).hexdigest() if record else ""
-    return ToolUse("kubernetes-validate", distribution.version, digest, ("strict", *versions))
 
 
 def _properties(schema: Any) -> list[str]:

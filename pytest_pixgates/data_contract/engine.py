@@ -1,0 +1,295 @@
+"""Great Expectations on lazy tables: every number that a contract's rules need comes from one streaming scan.
+
+Great Expectations' own engines scan once per metric. To this one no metric depends on another, so all are asked at
+once. Its expressions are narwhals', so polars and Spark count by the same code. It never hands out a value of the data:
+what Great Expectations asks for beyond counts is answered with nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import narwhals as nw
+from great_expectations.execution_engine import PandasExecutionEngine
+from great_expectations.expectations.metrics.metric_provider import MetricProvider
+from great_expectations.expectations.registry import _registered_metrics, register_metric
+from great_expectations.validator.metric_configuration import MetricConfiguration, MetricConfigurationID
+
+from pytest_pixgates.data_contract import expectations, logical
+
+Metrics = dict[MetricConfigurationID, Any]
+Condition = Callable[[nw.Expr, Mapping[str, Any]], nw.Expr]
+HASH, COUNT = "\0hash of ", "\0count"
+
+
+def _outside(column: nw.Expr, given: Mapping[str, Any]) -> nw.Expr:
+    low, high = moment(given.get("min_value")), moment(given.get("max_value"))
+    too_low = None if low is None else column <= low if given.get("strict_min") else column < low
+    too_high = None if high is None else column >= high if given.get("strict_max") else column > high
+    return _any([each for each in (too_low, too_high) if each is not None])
+
+
+def _any(conditions: Sequence[nw.Expr]) -> nw.Expr:
+    first, *others = conditions
+    for other in others:
+        first = first | other
+    return first
+
+
+def moment(limit: Any) -> Any:
+    """A limit as the data holds it: expectations keep moments as text."""
+    if isinstance(limit, str):
+        try:
+            return datetime.datetime.fromisoformat(limit)
+        except ValueError:
+            return limit
+    return limit
+
+
+def _missing(column: nw.Expr, given: Mapping[str, Any]) -> nw.Expr:
+    listed = [value for value in given["missing_values"] if value is not None]
+    null = [column.is_null()] if len(listed) < len(given["missing_values"]) else []
+    return _any([*null, *([column.is_in(listed)] if listed else [])])
+
+
+UNEXPECTED: dict[str, Condition] = {
+    "column_values.nonnull": lambda column, _: column.is_null(),
+    "column_values.between": _outside,
+    "column_values.value_length.between": lambda column, given: _outside(column.str.len_chars(), given),
+    "column_values.match_regex": lambda column, given: ~column.str.contains(given["regex"]),
+    "column_values.in_set": lambda column, given: ~column.is_in(given["value_set"]),
+    "column_values.finite": lambda column, _: ~column.is_finite(),
+    "column_values.multiple_of": lambda column, given: column % given["factor"] != 0,
+    "column_values.not_missing": _missing,
+    "column_values.items.between": lambda column, given: _outside(column.list.len(), given),
+    "column_values.items.unique": lambda column, _: column.list.len() != column.list.unique().list.len(),
+}
+"""What counts as unexpected, by metric. A null is unexpected only where nulls are what is asked about."""
+
+ASPECTS = ("unexpected_count", "unexpected_values", "filtered_row_count")
+DUPLICATES = ("column_values.unique", "compound_columns.unique")
+
+
+@dataclass
+class Rows:
+    """The table that is judged: `frame` lazily, `typed` says by column which of its texts could not be read as what the
+    contract says that they are (of text formats such as CSV).
+    """
+
+    frame: nw.LazyFrame[Any]
+    spark: bool = False
+    untyped: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.schema = self.frame.collect_schema()
+
+    def collect(self, frame: nw.LazyFrame[Any]) -> dict[str, Any]:
+        """The single row of `frame`."""
+        if self.spark:
+            return dict(frame.to_native().first().asDict())
+        row: dict[str, Any] = frame.to_native().collect(engine="streaming").row(0, named=True)
+        return row
+
+
+class FrameExecutionEngine(PandasExecutionEngine):
+    """Answers the metrics below, and refuses all others."""
+
+    def __init__(self, rows: Rows) -> None:
+        super().__init__()
+        self.rows = rows
+        self.scans = 0
+
+    def resolve_metrics(
+        self,
+        metrics_to_resolve: Iterable[MetricConfiguration],
+        metrics: Metrics | None = None,
+        runtime_configuration: dict[str, Any] | None = None,
+    ) -> Metrics:
+        """Everything asked: from the schema, and the rest by one scan."""
+        del metrics, runtime_configuration
+        asked = list(metrics_to_resolve)
+        free = {each.id: answer[0] for each in asked if (answer := self._free(each))}
+        return free | self._scan([each for each in asked if each.id not in free])
+
+    def get_batch_data_and_markers(self, batch_spec: Any) -> Any:
+        """Raises NotImplementedError: the table is given, not looked up."""
+        raise NotImplementedError
+
+    def _free(self, metric: MetricConfiguration) -> tuple[Any] | None:
+        """The answer in a tuple, if it needs no scan."""
+        name, kind = _split(metric.metric_name)
+        if kind == "unexpected_values":
+            return ([],)
+        if metric.metric_name == "table.columns":
+            return ([each for each in self.rows.schema.names() if not each.startswith("\0")],)
+        if name == "column_values.of_logical_type" and not self._text(metric):
+            dtype = self.rows.schema[metric.metric_domain_kwargs["column"]]
+            if logical.fits(
+                dtype, metric.metric_value_kwargs["logical_type"], metric.metric_value_kwargs.get("format")
+            ):
+                return (0,)
+        return None
+
+    def _text(self, metric: MetricConfiguration) -> str:
+        """The column of texts that the metric's column was read from, or ""."""
+        return self.rows.untyped.get(metric.metric_domain_kwargs["column"], "")
+
+    def _scan(self, asked: Sequence[MetricConfiguration]) -> Metrics:
+        if not asked:
+            return {}
+        self.scans += 1
+        keys = {_hash_name(columns): columns for each in asked if (columns := _unique_columns(each))}
+        frame = _with_hashes(self.rows, keys)
+        numbers: dict[str, nw.Expr] = {"rows": nw.len()}
+        for index, metric in enumerate(asked):
+            numbers |= self._numbers(f"m{index}", metric)
+        row = self.rows.collect(frame.select(**numbers))
+        found: Metrics = {}
+        for index, metric in enumerate(asked):
+            if metric.metric_name == "table.row_count":
+                found[metric.id] = int(row["rows"])
+            elif metric.metric_name.endswith(".filtered_row_count"):
+                found[metric.id] = int(row[f"m{index}n"])
+            elif columns := _unique_columns(metric):
+                distinct = int(row[f"m{index}"]) - (int(row[f"m{index}n"]) < int(row["rows"]))
+                certain = distinct == int(row[f"m{index}n"])  # else a hash may have collided: count
+                found[metric.id] = 0 if certain else self._duplicates(columns)
+            else:
+                found[metric.id] = int(row[f"m{index}"] or 0)
+        return found
+
+    def _numbers(self, label: str, metric: MetricConfiguration) -> dict[str, nw.Expr]:
+        if metric.metric_name == "table.row_count":
+            return {}
+        if columns := _unique_columns(metric):
+            hashed = nw.col(_hash_name(columns))
+            return {label: hashed.n_unique(), f"{label}n": hashed.count()}
+        asked = metric.metric_domain_kwargs, metric.metric_value_kwargs
+        return {label: count(unexpected(self.rows, metric.metric_name, *asked))}
+
+    def _duplicates(self, columns: tuple[str, ...]) -> int:
+        """How many rows hold a value that another row holds too, exactly, by a scan of these columns only."""
+        self.scans += 1
+        counted = repeated(self.rows, columns).select(nw.len().alias("rows"))
+        return int(self.rows.collect(counted)["rows"] or 0)
+
+
+def repeated(rows: Rows, columns: tuple[str, ...]) -> nw.LazyFrame[Any]:
+    """The rows whose `columns` another row holds too. Only those whose hash repeats are compared by value."""
+    name = _hash_name(columns)
+    hashed = _with_hashes(rows, {name: columns})
+    suspects = hashed.group_by(name).agg(nw.len().alias(COUNT)).filter(~nw.col(name).is_null(), nw.col(COUNT) > 1)
+    likely = hashed.join(suspects.select(name), on=name, how="semi")
+    keys = likely.group_by(*columns).agg(nw.len().alias(COUNT)).filter(nw.col(COUNT) > 1)
+    return likely.join(keys.select(*columns), on=list(columns), how="semi")
+
+
+def count(condition: nw.Expr) -> nw.Expr:
+    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
+
+
+def unexpected(rows: Rows, metric: str, domain: Mapping[str, Any], given: Mapping[str, Any]) -> nw.Expr:
+    """Which rows are unexpected by a metric such as `column_values.between.unexpected_count`.
+
+    Raises NotImplementedError for one that this engine doesn't know.
+    """
+    name, _ = _split(metric)
+    if name == "column_values.of_logical_type":
+        column = nw.col(domain["column"])
+        text = rows.untyped.get(domain["column"], "")
+        return column.is_null() & ~nw.col(text).is_null() if text else ~column.is_null()
+    if name not in UNEXPECTED:
+        raise NotImplementedError(metric)
+    return UNEXPECTED[name](nw.col(domain["column"]), given)
+
+
+METRICS = {
+    "expect_column_values_to_not_be_null": "column_values.nonnull",
+    "expect_column_values_to_be_between": "column_values.between",
+    "expect_column_value_lengths_to_be_between": "column_values.value_length.between",
+    "expect_column_values_to_match_regex": "column_values.match_regex",
+    "expect_column_values_to_be_in_set": "column_values.in_set",
+    "expect_column_values_to_be_of_logical_type": "column_values.of_logical_type",
+    "expect_column_values_to_be_finite": "column_values.finite",
+    "expect_column_values_to_be_multiple_of": "column_values.multiple_of",
+    "expect_column_values_to_not_be_missing": "column_values.not_missing",
+    "expect_column_value_items_to_be_between": "column_values.items.between",
+    "expect_column_value_items_to_be_unique": "column_values.items.unique",
+}
+"""The metric of each expectation on the values of one column."""
+
+
+def unexpected_by(rows: Rows, expectation: str, arguments: Mapping[str, Any]) -> nw.Expr:
+    """Which rows break an expectation on the values of one column."""
+    return unexpected(rows, METRICS[expectation], arguments, arguments)
+
+
+def _split(metric: str) -> tuple[str, str]:
+    """The name of a metric, and which aspect of it is asked."""
+    name, _, kind = metric.rpartition(".")
+    return (name, kind) if kind in ASPECTS else (metric, "")
+
+
+def _unique_columns(metric: MetricConfiguration) -> tuple[str, ...]:
+    """The columns whose values shall be unique, if that is what the metric counts."""
+    if _split(metric.metric_name)[0] not in DUPLICATES:
+        return ()
+    domain = metric.metric_domain_kwargs
+    return tuple(domain["column_list"]) if "column_list" in domain else (domain["column"],)
+
+
+def _hash_name(columns: Sequence[str]) -> str:
+    return HASH + "\0".join(columns)
+
+
+def _with_hashes(rows: Rows, keys: Mapping[str, tuple[str, ...]]) -> nw.LazyFrame[Any]:
+    """64 bits for each key, null where a part of it is: equal keys have equal hashes, and a set of them stays small."""
+    if not keys:
+        return rows.frame
+    native = rows.frame.to_native()
+    if rows.spark:
+        from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
+        for name, columns in keys.items():
+            parts = [F.col(f"`{each}`") for each in columns]
+            whole = F.lit(True)  # noqa: FBT003 - a literal of SQL
+            for part in parts:
+                whole = whole & part.isNotNull()
+            native = native.withColumn(name, F.when(whole, F.xxhash64(*parts)))
+        spark: nw.LazyFrame[Any] = nw.from_native(native)
+        return spark
+    import polars as pl
+
+    hashed: nw.LazyFrame[Any] = nw.from_native(
+        native.with_columns(
+            pl.when(pl.all_horizontal(pl.col(columns).is_not_null())).then(pl.struct(columns).hash()).alias(name)
+            for name, columns in keys.items()
+        )
+    )
+    return hashed
+
+
+class _Answered(MetricProvider):
+    """A metric that the engine answers by itself."""
+
+    @classmethod
+    def get_evaluation_dependencies(cls, *_: object, **__: object) -> dict[str, MetricConfiguration]:
+        return {}
+
+
+def _register() -> None:
+    """Great Expectations looks a metric up by its name and the engine's."""
+    for name, value_keys in expectations.VALUES.items():
+        for aspect in ASPECTS:
+            register_metric(f"{name}.{aspect}", expectations.COLUMN, value_keys, FrameExecutionEngine, _Answered, None)
+    names = [f"{name}.{aspect}" for name in (*UNEXPECTED, *DUPLICATES) for aspect in ASPECTS]
+    for name in ["table.columns", "table.row_count", *names]:
+        if known := _registered_metrics.get(name):
+            keys = known["metric_domain_keys"], known["metric_value_keys"]
+            register_metric(name, *keys, FrameExecutionEngine, _Answered, None)
+
+
+_register()
