@@ -19,8 +19,9 @@ _INTEGERS = {
 
 
 def fits(dtype: Any, logical_type: str, width: str | None = None, timezone: bool | None = None) -> bool:  # noqa: FBT001
-    """Whether every value of `dtype` is of the logical type: of integers, of the format such as i32; of timestamps, with
-    a time zone, or without one if `timezone` is false.
+    """Whether every value of `dtype` is of the logical type.
+
+    `width` is an integer's format, such as i32; `timezone` says whether timestamps have one.
     """
     if isinstance(dtype, nw.Unknown):
         return False

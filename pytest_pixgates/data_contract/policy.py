@@ -5,30 +5,38 @@ from __future__ import annotations
 import datetime
 import os
 import re
+import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from pytest_pixgates.core import quantity
 from pytest_pixgates.core.errors import NotMeasured
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """The rows of the newest period of `every`, by the moments in `column`, against those of the `periods` before.
+    """The rows of the newest period of `every` ("1h", "1d"), by the moments in `column` as clocks in `zone` show them.
 
-    Those that fall on the same place in a cycle (the weekday) are compared if `cycle` says how many periods it has.
+    They are judged by the `periods` before, of which every `cycle`-th is alike (7 days: weekdays). At `alpha`, one of a
+    thousand healthy periods is refused.
     """
 
     column: str
     every: str = "1d"
-    periods: int = 28
-    cycle: int = 1
+    zone: str = "UTC"
+    periods: int = 56
+    cycle: int = 7
+    alpha: float = 0.001
 
     def __post_init__(self) -> None:
-        quantity.seconds(self.every)
-        if self.cycle < 1 or self.periods < 4 * self.cycle:
-            raise ValueError(f"volume: {self.periods} periods hold fewer than 4 cycles of {self.cycle}; compare more")
+        if not re.fullmatch(r"[1-9][0-9]*[mhd]", self.every):
+            raise ValueError(f'every: {self.every!r} is not written like "1d", "6h" or "15m"')
+        if self.cycle < 1 or self.periods <= 3 * self.cycle:
+            raise ValueError(f"{self.periods} periods hold too few cycles of {self.cycle}: compare more than three")
+        if not 0 < self.alpha < 0.5:
+            raise ValueError(f"alpha is {self.alpha}; it must be between 0 and 0.5")
+        if self.zone not in zoneinfo.available_timezones():
+            raise ValueError(f"zone: {self.zone!r} is no time zone, such as America/Sao_Paulo")
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column, or a field of a structure under its path ("payer.account_id"). `type` is ODCS' logicalType."""
+    """A column, or a field of a structure under its path ("payer.account_id"). `type` is ODCS' logicalType.
+
+    `primary_key` is its position in the key, from 1. `items` is the type of a list's items. `business` is its name among
+    people, `unit` what it counts in. `replaces` are patterns that its own one may take the place of.
+    """
 
     name: str
     type: str
@@ -98,9 +102,11 @@ class Column:
     description: str = ""
     physical_type: str = ""
     required: bool = False
-    primary_key: int = 0  # its position in the key, from 1
+    primary_key: int = 0
     unit: str = ""
-    items: str = ""  # the logicalType of an array's items
+    items: str = ""
+    business: str = ""
+    replaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
