@@ -1,7 +1,7 @@
 """What a change of a contract means for who reads the data: it breaks them, or it doesn't.
 
-Readers rely on what a contract promises. So a promise that goes, or holds less, breaks them; one more, or a stricter one,
-does not. What can't be compared counts as breaking. A breaking change needs a new major version, any other a new version.
+Readers rely on what a contract promises. So a promise that goes, or holds less, breaks them; one more, or a stricter
+one, does not. What can't be compared counts as breaking, and needs a new major version; any other change a new version.
 """
 
 from __future__ import annotations

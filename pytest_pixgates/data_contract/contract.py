@@ -166,9 +166,9 @@ class _Reader:
             )
         told = list[str]()
         for index, quality in enumerate(given.get("quality") or ()):
-            rules += self._quality(quality, (*keys, "quality", index), None, names, told)
+            rules += self._quality(quality, (*keys, "quality", index), None, told)
         for index, each in enumerate(given.get("relationships") or ()):
-            rules += self._relationship(each, (*keys, "relationships", index), name, names)
+            rules += self._relationship(each, (*keys, "relationships", index), name)
         for rule in rules:
             for column in rule.columns:
                 if column not in names:
@@ -274,9 +274,9 @@ class _Reader:
         if column.type:
             yield from self._option_rules(column, options, (*keys, "logicalTypeOptions"), rule)
         for index, each in enumerate(given.get("quality") or ()):
-            yield from self._quality(each, (*keys, "quality", index), name, (name,), [])
+            yield from self._quality(each, (*keys, "quality", index), name, [])
         for index, each in enumerate(given.get("relationships") or ()):
-            yield from self._relationship({"from": f".{name}", **each}, (*keys, "relationships", index), "", (name,))
+            yield from self._relationship({"from": f".{name}", **each}, (*keys, "relationships", index), "")
 
     def _option_rules(
         self, column: Column, options: Mapping[str, Any], keys: Keys, rule: Callable[..., Rule]
@@ -358,9 +358,7 @@ class _Reader:
 
     # Quality rules
 
-    def _quality(
-        self, given: Mapping[str, Any], keys: Keys, column: str | None, columns: Sequence[str], told: list[str]
-    ) -> Iterator[Rule]:
+    def _quality(self, given: Mapping[str, Any], keys: Keys, column: str | None, told: list[str]) -> Iterator[Rule]:
         self._refuse_terms("Quality", given, keys)
         kind = given.get("type", "library")
         label = _words(given, column or "table")
@@ -377,10 +375,10 @@ class _Reader:
         elif kind == "custom":
             yield from self._custom_rule(given, keys, label, bound)
         else:
-            yield from self._metric(given, keys, column, columns, label, bound)
+            yield from self._metric(given, keys, column, label, bound)
 
     def _metric(
-        self, given: Mapping[str, Any], keys: Keys, column: str | None, columns: Sequence[str], label: str, bound: Bound
+        self, given: Mapping[str, Any], keys: Keys, column: str | None, label: str, bound: Bound
     ) -> Iterator[Rule]:
         metric, arguments = str(given.get("metric", "")), given.get("arguments") or {}
         wanted = {"missingValues": {"missingValues"}, "invalidValues": {"validValues", "pattern"},
@@ -492,7 +490,7 @@ class _Reader:
                 return Bound(cast("Operator", operator), scaled, share)
         return Bound()
 
-    def _relationship(self, given: Mapping[str, Any], keys: Keys, table: str, columns: Sequence[str]) -> Iterator[Rule]:
+    def _relationship(self, given: Mapping[str, Any], keys: Keys, table: str) -> Iterator[Rule]:
         ours = given["from"] if isinstance(given["from"], list) else [given["from"]]
         theirs = given["to"] if isinstance(given["to"], list) else [given["to"]]
         if any("/" in str(each) for each in (*ours, *theirs)):

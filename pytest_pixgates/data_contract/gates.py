@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest_pixgates
 from pytest_pixgates.core import environ, files, git, known, recording, sources
@@ -20,6 +20,10 @@ from pytest_pixgates.data_contract import changes, contract, vocabulary
 from pytest_pixgates.data_contract.family import contracts
 from pytest_pixgates.data_contract.policy import Data, DataContractPolicy
 from pytest_pixgates.data_contract.rules import Contract, Table
+
+if TYPE_CHECKING:
+    from pytest_pixgates.data_contract.judge import Judge
+    from pytest_pixgates.data_contract.tables import Opened
 
 FAMILY = "data_contract"
 
@@ -43,7 +47,7 @@ class DataContractGates:
             if unknown := set(only) - {rule.name for rule in table.rules}:
                 raise NotMeasured(f"{agreed.path} has no rule {', '.join(sorted(unknown))}")
             opened = self._open(name, table, data)
-            scan: Scan = self._judge(name, sample).scan(agreed, table, opened, name, only)
+            scan: Scan = self._judge(name, sample=sample).scan(agreed, table, opened, name, only)
             return dataclasses.replace(scan, subjects=(self._context.subject(agreed.path), *scan.subjects))
 
         return self._settled(FAMILY, name, measure)
@@ -54,14 +58,10 @@ class DataContractGates:
 
         agreed, table = self._table(name)
         opened = self._open(name, table, data)
-        found = self._judge(name, sample)
-        scan = found.scan(agreed, table, opened, name, (rule,))
-        if scan.problems or not scan.rules:
-            raise NotMeasured(str(scan.problems[0]) if scan.problems else f"{agreed.path} has no rule {rule}")
-        rows = scan.scanned["rows"]
-        count = int(found.numbers[rule])
+        found = self._judge(name, sample=sample)
+        count, rows = found.failing(agreed, table, opened, rule)
         low, high = judge.interval(count, rows, found.alpha) if found.sample else (count / rows, count / rows)
-        subjects = (self._context.subject(agreed.path), *scan.subjects)
+        subjects = (self._context.subject(agreed.path), *opened.subject())
         return Measurement(f"{name}.{rule} failing", count / rows, low, high, rows, subjects=subjects)
 
     def volume(self, name: str) -> Scan:
@@ -108,7 +108,7 @@ class DataContractGates:
             raise NotMeasured(f"{path} has no schema {wanted}", remedy=f"name one of {names} in the policy")
         return agreed, found[0]
 
-    def _open(self, name: str, table: Table, data: Any) -> Any:
+    def _open(self, name: str, table: Table, data: Any) -> Opened:
         """The data set as it was given, or as the policy names it. Raises NotMeasured."""
         tables = _library()
         declared = self._settings.data.get(name)
@@ -132,7 +132,7 @@ class DataContractGates:
         opened = tables.open_path(pattern, table, self._root)
         return dataclasses.replace(opened, gaps=()) if declared and declared.gaps else opened
 
-    def _judge(self, name: str, sample: bool | None) -> Any:
+    def _judge(self, name: str, *, sample: bool | None) -> Judge:
         from pytest_pixgates.data_contract.judge import Judge
 
         declared = self._settings.data.get(name)

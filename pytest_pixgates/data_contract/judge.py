@@ -79,6 +79,16 @@ class Judge:
             rules=tuple(Judged(each.rule.name, each.outcome, each.measured) for each in results),
         )
 
+    def failing(self, contract: Contract, table: Table, opened: Opened, name: str) -> tuple[int, int]:
+        """How many rows break one rule, and of how many. Raises NotMeasured."""
+        rules = [rule for rule in table.rules if rule.name == name]
+        if not rules or not of_rows(rules[0]):
+            raise NotMeasured(f"{contract.path} has no rule {name} on rows")
+        numbers, problems = self._numbers(contract, rules, opened)
+        if problems:
+            raise NotMeasured(str(problems[0]), remedy=problems[0].fix)
+        return int(numbers[name]), int(numbers[ROWS])
+
     # Numbers
 
     def _numbers(

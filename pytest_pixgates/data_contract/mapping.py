@@ -1,7 +1,7 @@
 """What becomes of each word of ODCS v3.1: mapped to a check, informative, or refused by name.
 
-Everything that the standard knows stands in TERMS, which a test holds against its JSON schema; so nothing in a contract is
-passed over in silence. `docs/contract-mapping.md` is written from it: `python -m pytest_pixgates.data_contract.mapping`.
+Everything that the standard knows stands in TERMS, which a test holds against its JSON schema; so nothing in a contract
+is passed over in silence. docs/contract-mapping.md is written from it: `python -m pytest_pixgates.data_contract.mapping`.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ TERMS: dict[str, dict[str, Term]] = {
         "unique": _mapped("`expect_column_values_to_be_unique`, over all partitions"),
         "primaryKey": _mapped("unique, or `expect_compound_columns_to_be_unique`, and required"),
         "primaryKeyPosition": _mapped("the order of the key's columns"),
-        "classification": _mapped("public, internal, confidential or restricted; values are shown of public columns only"),
+        "classification": _mapped("public, internal, confidential or restricted; only public values are shown"),
         "relationships": _mapped("see Relationships"),
         "quality": _mapped("see Quality"),
         "properties": _mapped("fields of a structure, judged as columns under their path (`payer.account_id`)"),
@@ -184,12 +184,12 @@ TERMS: dict[str, dict[str, Term]] = {
     },
     "Metrics": {
         "nullValues": _mapped("`expect_column_values_to_not_be_null`"),
-        "missingValues": _mapped("`expect_column_values_to_not_be_missing` (ours): one of `missingValues`, null among them "
-                                 "only if listed"),
+        "missingValues": _mapped("`expect_column_values_to_not_be_missing` (ours): one of `missingValues`, null "
+                                 "only if listed among them"),
         "invalidValues": _mapped("`expect_column_values_to_be_in_set` by `validValues`, or "
                                  "`expect_column_values_to_match_regex` by `pattern`; null is not invalid"),
-        "duplicateValues": _mapped("`expect_column_values_to_be_unique`; of a table `expect_compound_columns_to_be_unique` "
-                                   "by `properties`. Counts every row whose value another row has too"),
+        "duplicateValues": _mapped("`expect_column_values_to_be_unique`; of a table `expect_compound_columns_to_be_` "
+                                   "`unique` by `properties`. Counts every row whose value another row has too"),
         "rowCount": _mapped("`expect_table_row_count_to_be_between`"),
     },
     "Operators": {
@@ -205,14 +205,14 @@ TERMS: dict[str, dict[str, Term]] = {
     "Relationships": {
         "type": _mapped("foreignKey: every value stands in the other data set; null refers to nothing"),
         "from": _mapped("columns of this table (`transactions.payer_account_id`)"),
-        "to": _mapped("columns of another data set (`accounts.account_id`), which the policy declares; references by id "
-                      "(`schema/…`) are refused"),
+        "to": _mapped("columns of another data set (`accounts.account_id`), which the policy declares; references by "
+                      "id (`schema/…`) are refused"),
         "customProperties": PEOPLE,
     },
     "Service levels": {
         "property": _mapped("latency and freshness: the age of the newest moment at the clock that the policy states. "
-                            "generalAvailability, endOfSupport, endOfLife, retention, frequency, timeOfAvailability and "
-                            "availability are informative; others are refused"),
+                            "generalAvailability, endOfSupport, endOfLife, retention, frequency, timeOfAvailability, "
+                            "and availability are informative; others are refused"),
         "value": _mapped("the greatest age"),
         "unit": _mapped("s, min, h or d, or their names; others are refused"),
         "element": _mapped("the column of the moments"),
@@ -306,7 +306,7 @@ def page() -> str:
 
 
 def _table(name: str, terms: Mapping[str, Term]) -> str:
-    rows = "\n".join(f"| `{word}` | {term.fate.value} | {term.to.replace('|', '∣')} |" for word, term in terms.items())
+    rows = "\n".join(f"| `{word}` | {term.fate.value} | {term.to} |" for word, term in terms.items())
     return f"## {name}\n\n| Word | | Becomes, or why not |\n|---|---|---|\n{rows}\n"
 
 

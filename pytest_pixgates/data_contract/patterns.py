@@ -1,7 +1,7 @@
 """Regular expressions that mean the same in Rust, Java, PostgreSQL and Python.
 
-ODCS takes ECMA-262's. Engines differ in what \\d and . cover, where $ holds, and what they support at all; so a pattern is
-read as ECMA means it and written out in characters, and what can't be written so is refused.
+ODCS takes ECMA-262's. Engines differ in what \\d and . cover, where $ holds, and what they support at all; so a pattern
+is read as ECMA means it and written out in characters, and what can't be written so is refused.
 """
 
 from __future__ import annotations
@@ -10,34 +10,34 @@ import re
 
 _CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": " \\t\\n\\r\\f\\v"}
 _ANY = b"[^\\n\\r\\u2028\\u2029]".decode("unicode_escape")
-_TOKEN = re.compile(r"\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\.|\[\^?\]?|.", re.DOTALL)
+_PART = re.compile(r"\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\.|\[\^?\]?|.", re.DOTALL)
 
 
 def portable(pattern: str) -> str:
     """`pattern` in a form that all engines read alike. Raises ValueError for what has none, or is no pattern."""
     written, inside = [], False
-    tokens = _TOKEN.findall(pattern)
-    for index, token in enumerate(tokens):
-        following = "".join(tokens[index + 1 : index + 3])
-        if token[0] == "\\":
-            written.append(_escaped(token, inside=inside))
+    pieces = _PART.findall(pattern)
+    for index, part in enumerate(pieces):
+        following = "".join(pieces[index + 1 : index + 3])
+        if part[0] == "\\":
+            written.append(_escaped(part, inside=inside))
         elif inside:
-            if token[0] == "[":
-                written.append("\\" + token)  # Rust and Java would nest
+            if part[0] == "[":
+                written.append("\\" + part)  # Rust and Java would nest
             else:
-                written.append("\\" + token if token in "&~" else token)
-            inside = token != "]"
-        elif token[0] == "[":
-            if token.endswith("]"):
+                written.append("\\" + part if part in "&~" else part)
+            inside = part != "]"
+        elif part[0] == "[":
+            if part.endswith("]"):
                 raise ValueError("[] and [^] mean different things to different engines; write \\] for the bracket")
             inside = True
-            written.append(token)
-        elif token == "(" and following.startswith("?") and not following.startswith("?:"):
+            written.append(part)
+        elif part == "(" and following.startswith("?") and not following.startswith("?:"):
             raise ValueError(f"({following} is not known to all engines; only (?: is")
-        elif token in "*+?}" and following[:1] == "+":
-            raise ValueError(f"{token}+ is not known to all engines")
+        elif part in "*+?}" and following[:1] == "+":
+            raise ValueError(f"{part}+ is not known to all engines")
         else:
-            written.append(_ANY if token == "." else token)
+            written.append(_ANY if part == "." else part)
     result = "".join(written)
     try:
         re.compile(result)
@@ -46,26 +46,26 @@ def portable(pattern: str) -> str:
     return result
 
 
-def _escaped(token: str, *, inside: bool) -> str:
-    letter = token[1:2]
-    if token[1:2] in "ux" and len(token) > 2:
-        return re.escape(chr(int(token[2:], 16)))
+def _escaped(part: str, *, inside: bool) -> str:
+    letter = part[1:2]
+    if part[1:2] in "ux" and len(part) > 2:
+        return re.escape(chr(int(part[2:], 16)))
     if letter in _CLASSES:
         return _CLASSES[letter] if inside else f"[{_CLASSES[letter]}]"
     if letter.lower() in _CLASSES and not inside:
         return f"[^{_CLASSES[letter.lower()]}]"
     if letter in "nrtfv" or not letter.isalnum():
-        return "/" if letter == "/" else token
-    raise ValueError(f"{token} is not known to all engines, or means different things to them")
+        return "/" if letter == "/" else part
+    raise ValueError(f"{part} is not known to all engines, or means different things to them")
 
 
 def with_end(pattern: str, end: str) -> str:
-    """A portable pattern for an engine whose $ also holds before a last line break: `end` is its word for the very end."""
-    tokens, inside = [], False
-    for token in _TOKEN.findall(pattern):
-        if token[0] == "[" and not inside:
+    """A portable pattern for an engine whose $ holds before a last line break too; `end` is its word for the end."""
+    parts, inside = [], False
+    for part in _PART.findall(pattern):
+        if part[0] == "[" and not inside:
             inside = True
-        elif token == "]":
+        elif part == "]":
             inside = False
-        tokens.append(end if token == "$" and not inside else token)
-    return "".join(tokens)
+        parts.append(end if part == "$" and not inside else part)
+    return "".join(parts)

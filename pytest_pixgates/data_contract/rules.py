@@ -91,7 +91,7 @@ class Rule:
 class Column:
     """A column, or a field of a structure under its path ("payer.account_id"). `type` is ODCS' logicalType.
 
-    `primary_key` is its position in the key, from 1. `items` is the type of a list's items. `business` is its name among
+    `primary_key` is its position in the key, from 1. `items` is the type of a list's items, `business` its name among
     people, `unit` what it counts in. `replaces` are patterns that its own one may take the place of.
     """
 

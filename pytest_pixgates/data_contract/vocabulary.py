@@ -60,7 +60,7 @@ def conflicts(contracts: Sequence[Contract]) -> tuple[Finding, ...]:
                 _finding(use, "spelling", f"{name} is written {other} in {first[other].where}", f"write {other}")
             )
         if business and (other := meant.setdefault(business, name)) != name:
-            message = f'{name} means "{business}", which is called {other} in {first[other].where}'
+            message = f'{name} is "{business}", which is called {other} in {first[other].where}'
             found.append(_finding(use, "synonym", message, f"write {other}"))
     return tuple(dict.fromkeys(found))
 

@@ -1,7 +1,7 @@
 """Whether the newest period holds about as many rows as the periods before it lead one to expect.
 
-The limit is an interval for one new observation, from the periods' own spread: logarithms of their counts around the mean
-of their place in the cycle (a Monday's with Mondays'), by Student's t. A fixed number would be too wide for a quiet
+The limit is an interval for one new observation, from the periods' own spread: logarithms of their counts around the
+mean of their place in the cycle (a Monday's with Mondays'), by Student's t. A fixed number would be too wide for a quiet
 series, too narrow for a lively one, and wrong in a year.
 """
 
