@@ -18,7 +18,9 @@ from great_expectations.expectations.metrics.metric_provider import MetricProvid
 from great_expectations.expectations.registry import _registered_metrics, register_metric
 from great_expectations.validator.metric_configuration import MetricConfiguration, MetricConfigurationID
 
+from pytest_pixgates.core.errors import NotMeasured
 from pytest_pixgates.data_contract import expectations, logical
+from pytest_pixgates.data_contract.rules import Expectation, Reference
 
 Metrics = dict[MetricConfigurationID, Any]
 Condition = Callable[[nw.Expr, Mapping[str, Any]], nw.Expr]
@@ -85,6 +87,25 @@ class Rows:
 
     def __post_init__(self) -> None:
         self.schema = self.frame.collect_schema()
+
+    def execution_engine(self) -> FrameExecutionEngine:
+        return FrameExecutionEngine(self)
+
+    def arguments(self, check: Expectation) -> dict[str, Any]:
+        """An expectation's arguments as this engine takes them."""
+        return dict(check.arguments)
+
+    def newest(self, column: str) -> Any:
+        return self.collect(self.frame.select(newest=nw.col(column).max()))["newest"]
+
+    def strangers(self, check: Reference, other: object) -> int:
+        """How many rows refer to nothing in `other`. Raises NotMeasured."""
+        if not isinstance(other, Rows) or other.spark != self.spark:
+            raise NotMeasured(f"{check.other} is not read by the same engine", remedy="hand both over as frames")
+        pairs = zip(check.other_columns, check.columns, strict=True)
+        known = other.frame.select(*(nw.col(theirs).alias(ours) for theirs, ours in pairs)).unique()
+        absent = self.frame.select(*check.columns).drop_nulls().join(known, on=list(check.columns), how="anti")
+        return int(self.collect(absent.select(nw.len().alias("rows")))["rows"])
 
     def collect(self, frame: nw.LazyFrame[Any]) -> dict[str, Any]:
         """The single row of `frame`."""
@@ -284,12 +305,13 @@ def _register() -> None:
     """Great Expectations looks a metric up by its name and the engine's."""
     for name, value_keys in expectations.VALUES.items():
         for aspect in ASPECTS:
-            register_metric(f"{name}.{aspect}", expectations.COLUMN, value_keys, FrameExecutionEngine, _Answered, None)
+            keys = (*value_keys, "result_format") if aspect == "unexpected_values" else value_keys
+            register_metric(f"{name}.{aspect}", expectations.COLUMN, keys, FrameExecutionEngine, _Answered, None)
     names = [f"{name}.{aspect}" for name in (*UNEXPECTED, *DUPLICATES) for aspect in ASPECTS]
     for name in ["table.columns", "table.row_count", *names]:
         if known := _registered_metrics.get(name):
-            keys = known["metric_domain_keys"], known["metric_value_keys"]
-            register_metric(name, *keys, FrameExecutionEngine, _Answered, None)
+            there = known["metric_domain_keys"], known["metric_value_keys"]
+            register_metric(name, *there, FrameExecutionEngine, _Answered, None)
 
 
 _register()

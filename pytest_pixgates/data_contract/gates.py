@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest_pixgates
@@ -116,11 +117,11 @@ class DataContractGates:
             fix = f'declare it: [data_contract.data.{name}] path = "…"'
             raise NotMeasured(f"the policy has no data set {name}, and no data is given", remedy=fix)
         if data is not None and not isinstance(data, str | Path):
-            return tables.open_frame(data, table, name)
+            handed: Opened = tables.open_frame(data, table, name)
+            return handed
         if data is None and declared is not None and declared.url:
-            from pytest_pixgates.data_contract import databases
-
-            return databases.open_table(declared.source, declared.table)
+            stored: Opened = _databases().open_table(declared.source, declared.table)
+            return stored
         if data is None:
             assert declared is not None
             pattern = declared.path
@@ -129,7 +130,7 @@ class DataContractGates:
             if path.is_absolute() and not path.is_relative_to(self._root):
                 raise NotMeasured(f"{path.name} lies outside of the repository", remedy="copy the data into it")
             pattern = sources.name(self._root / path, self._root)
-        opened = tables.open_path(pattern, table, self._root)
+        opened: Opened = tables.open_path(pattern, table, self._root)
         return dataclasses.replace(opened, gaps=()) if declared and declared.gaps else opened
 
     def _judge(self, name: str, *, sample: bool | None) -> Judge:
@@ -216,12 +217,20 @@ class DataContractGates:
         return settled
 
 
-def _library() -> Any:
+def _library() -> ModuleType:
     try:
         from pytest_pixgates.data_contract import tables
     except ImportError as error:
         raise NotMeasured(f"data can't be judged: {error}", remedy=EXTRA.format("data")) from None
     return tables
+
+
+def _databases() -> ModuleType:
+    try:
+        from pytest_pixgates.data_contract import databases
+    except ImportError as error:
+        raise NotMeasured(f"databases can't be asked: {error}", remedy=EXTRA.format("data-sql")) from None
+    return databases
 
 
 def _own(*arguments: str) -> ToolUse:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
@@ -34,6 +34,9 @@ from pytest_pixgates.data_contract.rules import (
 )
 from pytest_pixgates.data_contract.tables import Opened
 
+if TYPE_CHECKING:
+    from pytest_pixgates.data_contract.databases import Stored
+
 NAME = "data_contract"
 SAMPLES = 3
 
@@ -45,7 +48,7 @@ class Judge:
     alpha: float = 0.05
     sample: bool = False
     now: datetime.datetime | None = None
-    others: Callable[[str], Rows] | None = None
+    others: Callable[[str], Rows | Stored] | None = None
     redactor: Redactor = field(default_factory=Redactor)
 
     def scan(self, contract: Contract, table: Table, opened: Opened, label: str, only: Sequence[str] = ()) -> Scan:
@@ -112,7 +115,7 @@ class Judge:
                     problems.append(Problem(f"{rule.asks}: {error.message}", contract.path, rule.line, error.remedy))
         return numbers, problems
 
-    def _other(self, rule: Rule, rows: Rows) -> float:
+    def _other(self, rule: Rule, rows: Rows | Stored) -> float:
         """Raises NotMeasured."""
         missing = [name for name in rule.columns if name not in rows.schema]
         if missing:
@@ -124,10 +127,10 @@ class Judge:
         assert isinstance(rule.check, Reference)
         return self._strangers(rule.check, rows)
 
-    def _age(self, check: Freshness, rows: Rows) -> float:
+    def _age(self, check: Freshness, rows: Rows | Stored) -> float:
         if self.now is None:
             raise NotMeasured("no clock is stated", remedy='state `clock` of the data set in the policy, such as "now"')
-        newest = rows.collect(rows.frame.select(newest=nw.col(check.column).max()))["newest"]
+        newest = rows.newest(check.column)
         if not isinstance(newest, datetime.date):
             raise NotMeasured(f"{check.column} holds no moment")
         if not isinstance(newest, datetime.datetime):
@@ -139,15 +142,13 @@ class Judge:
             raise NotMeasured(f"the newest {check.column} lies {-age:,.0f} s after the stated clock")
         return age
 
-    def _strangers(self, check: Reference, rows: Rows) -> float:
+    def _strangers(self, check: Reference, rows: Rows | Stored) -> int:
         if self.others is None:
             raise NotMeasured(f"the data set {check.other} is not at hand")
         other = self.others(check.other)
         if missing := [name for name in check.other_columns if name not in other.schema]:
             raise NotMeasured(f"{check.other} has no {', '.join(missing)}")
-        known = other.frame.select(*(nw.col(theirs).alias(ours) for theirs, ours in _pairs(check))).unique()
-        strangers = rows.frame.select(*check.columns).drop_nulls().join(known, on=list(check.columns), how="anti")
-        return float(rows.collect(strangers.select(nw.len().alias("rows")))["rows"])
+        return rows.strangers(check, other)
 
     # Results
 
@@ -168,9 +169,11 @@ class Judge:
             return Result(rule, Outcome.PASS if rule.bound.holds(low) else Outcome.FAIL, measured)
         return Result(rule, Outcome.INCONCLUSIVE, measured, "a larger sample, or all rows")
 
-    def _samples(self, table: Table, rows: Rows, broken: Sequence[Rule]) -> dict[str, str]:
+    def _samples(self, table: Table, rows: Rows | Stored, broken: Sequence[Rule]) -> dict[str, str]:
         """What may be told of some rows that break each rule."""
         keys = [name for name in table.key if name in rows.schema]
+        if not isinstance(rows, Rows):
+            return {}
         parts = [part for rule in broken if (part := _broken_rows(rule, table, rows, keys)) is not None]
         if not parts:
             return {}
@@ -202,7 +205,7 @@ class Result:
     needs: str = ""
 
 
-def counted(rules: Sequence[Rule], rows: Rows) -> tuple[dict[str, float], list[tuple[Rule, str]]]:
+def counted(rules: Sequence[Rule], rows: Rows | Stored) -> tuple[dict[str, float], list[tuple[Rule, str]]]:
     """The number of each rule by Great Expectations, with that of ROWS; and what it has no answer for."""
     from great_expectations.exceptions import GreatExpectationsError
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
@@ -213,25 +216,29 @@ def counted(rules: Sequence[Rule], rows: Rows) -> tuple[dict[str, float], list[t
             return False
 
     asked = [Rule(ROWS, "rows", 0, Expectation("expect_table_row_count_to_be_between")), *rules]
-    configurations = [
-        ExpectationConfiguration(type=rule.check.type, kwargs=dict(rule.check.arguments), meta={"rule": rule.name})
-        for rule in asked
-        if isinstance(rule.check, Expectation)
-    ]
+    configurations, put, refused = [], [], []
+    for rule in asked:
+        assert isinstance(rule.check, Expectation)
+        try:
+            arguments = rows.arguments(rule.check)
+        except NotMeasured as error:
+            refused.append((rule, error.message))
+            continue
+        put.append(rule)
+        configurations.append(
+            ExpectationConfiguration(type=rule.check.type, kwargs=arguments, meta={"rule": rule.name})
+        )
     settings = {"result_format": {"result_format": "BASIC"}, "catch_exceptions": False}
-    validator = Quiet(execution_engine=engine.FrameExecutionEngine(rows))
+    validator = Quiet(execution_engine=rows.execution_engine())
     try:
         answers = validator.graph_validate(configurations, settings)
     except (GreatExpectationsError, NotImplementedError) as error:
         raise NotMeasured(f"the rules can't be judged together ({type(error).__name__})") from None
     except Exception as error:
-        why = (
-            f"the table can't be read through ({type(error).__name__}; its words are withheld, for they may hold data)"
-        )
-        raise NotMeasured(why) from None
+        why = f"{type(error).__name__}; its words are withheld, for they may hold data"
+        raise NotMeasured(f"the table can't be read through ({why})") from None
     numbers: dict[str, float] = {}
-    refused: list[tuple[Rule, str]] = []
-    for rule, answer in zip(asked, answers, strict=True):
+    for rule, answer in zip(put, answers, strict=True):
         assert answer.expectation_config is not None
         assert answer.expectation_config.meta == {"rule": rule.name}
         numbers[rule.name] = _answer(answer)
@@ -247,7 +254,7 @@ def _answer(answer: Any) -> float:
     return 0.0 if answer.success else 1.0
 
 
-def unmeasurable(rule: Rule, rows: Rows) -> str:
+def unmeasurable(rule: Rule, rows: Rows | Stored) -> str:
     """Why a rule can't be put to the table, or ""."""
     check = rule.check
     assert isinstance(check, Expectation)
@@ -317,10 +324,6 @@ def decided(bound: Bound, low: float, high: float) -> bool:
 
 def tools() -> tuple[ToolUse, ...]:
     return tuple(ToolUse.library(name) for name in ("great-expectations", "polars", "duckdb"))
-
-
-def _pairs(check: Reference) -> Iterable[tuple[str, str]]:
-    return zip(check.other_columns, check.columns, strict=True)
 
 
 def _number(number: float) -> str:

@@ -27,7 +27,7 @@ _LOCKED = (
 )
 
 
-def number(sql: str, rows: Rows, seconds: float = 120) -> float:
+def number(sql: str, rows: object, seconds: float = 120) -> float:
     """The single number that `sql` gives. Raises NotMeasured for anything else, without a word of the data."""
     import duckdb
 
@@ -76,13 +76,14 @@ def _said(error: Any) -> str:
     return f"its SQL failed ({type(error).__name__}; its words are withheld, for they may hold data)"
 
 
-def _reader(rows: Rows) -> Any:
+def _reader(rows: object) -> Any:
     """The table as Arrow, batch by batch."""
     import polars as pl
     import pyarrow as pa
 
-    if rows.spark:
-        raise NotMeasured("SQL is not run on a Spark frame", remedy="judge that rule on a file, or ask it without SQL")
+    if not isinstance(rows, Rows) or rows.spark:
+        remedy = "judge that rule on a file or frame, or ask it without SQL"
+        raise NotMeasured("a contract's SQL runs in DuckDB, not in Spark or another database", remedy=remedy)
     frame: pl.LazyFrame = rows.frame.select(*(name for name in rows.schema.names() if name[0] != "\0")).to_native()
     schema = pl.DataFrame(schema=frame.collect_schema()).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
 

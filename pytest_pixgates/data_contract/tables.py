@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import polars as pl
@@ -24,6 +24,9 @@ from pytest_pixgates.core.scan import Problem
 from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.data_contract.engine import Rows
 from pytest_pixgates.data_contract.rules import Expectation, Table
+
+if TYPE_CHECKING:
+    from pytest_pixgates.data_contract.databases import Stored
 
 FORMATS = {
     ".parquet": "parquet",
@@ -50,7 +53,7 @@ class Unusable(NotMeasured):
 class Opened:
     """A table and what it came from. `subject()` hashes that, which takes as long as reading it."""
 
-    rows: Rows
+    rows: Rows | Stored
     subject: Callable[[], tuple[Subject, ...]]
     files: tuple[Path, ...] = ()
     gaps: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
 """Whether the newest period holds about as many rows as the periods before it lead one to expect.
 
 The limit is an interval for one new observation, from the periods' own spread: logarithms of their counts around the
-mean of their place in the cycle (a Monday's with Mondays'), by Student's t. A fixed number would be too wide for a quiet
-series, too narrow for a lively one, and wrong in a year.
+mean of their place in the cycle (a Monday's with Mondays'), by Student's t. A fixed number would be too wide for a
+quiet series, too narrow for a lively one, and wrong in a year.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ class Expected:
     high: float
 
 
-def counts(rows: Rows, volume: Volume) -> dict[datetime.datetime, int]:
+def counts(rows: object, volume: Volume) -> dict[datetime.datetime, int]:
     """The rows of each period, in order and without gaps: a period without rows has none. Raises NotMeasured."""
+    if not isinstance(rows, Rows):
+        raise NotMeasured("the volume of a table in a database is not judged", remedy="judge it where it is written")
     dtype = rows.schema.get(volume.column)
     if not isinstance(dtype, nw.Datetime | nw.Date):
         raise NotMeasured(f"{volume.column} is no column of moments", remedy="name one in `volume` of the policy")
