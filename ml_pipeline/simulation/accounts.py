@@ -45,7 +45,7 @@ KEY_KINDS = ("CPF", "CNPJ", "PHONE", "EMAIL", "EVP")
 PERSON_KEYS = (0.30, 0.0, 0.28, 0.14, 0.28)
 COMPANY_KEYS = (0.0, 0.40, 0.10, 0.12, 0.38)
 COMPANIES, SELLERS = 0.12, 0.09  # shares of companies, and of people who sell and show a static code
-OPENED_LATELY = 0.05  # of the accounts are opened within the period
+OPENED_LATELY = 0.10  # of the accounts are opened within the period
 SLOTS = 16  # payees that an account pays again and again, at most
 NIGHT_LIMIT = 100_000  # cents from 20 h to 6 h, for people (Res. BCB 142/2021), unless they asked for another
 LETTERS_SINCE = np.datetime64("2026-07-01")  # alphanumeric CNPJ (IN RFB 2.229/2024)
@@ -129,7 +129,7 @@ def open_accounts(settings: Settings) -> Accounts:
         payees=payees,
         payee_levels=payee_levels,
         payee_count=rng.integers(3, SLOTS + 1, count),
-        new_device_on=np.where(rng.random(count) < 0.3, rng.integers(1, settings.days, count), 10**6),
+        new_device_on=np.where(rng.random(count) < 0.6, rng.integers(1, settings.days, count), 10**6),
         two_devices=rng.random(count) < 0.2,
         salt=int(rng.integers(0, 2**62)),
     )

@@ -45,12 +45,12 @@ class Mules:
 
 
 def recruit(settings: Settings, accounts: Accounts) -> Mules:
-    """One mule for about six frauds, mostly fresh accounts of people."""
+    """One mule for about four frauds, mostly fresh accounts of people."""
     rng = settings.stream("mules")
     usable = np.flatnonzero(~accounts.company & (accounts.opened_on < settings.days - 4))
     fresh = accounts.opened_on[usable] > -150
-    weights = np.where(fresh, 8.0, 1.0) * np.array([3, 2, 1, 0.7, 0.5, 0.4])[accounts.age[usable]]
-    count = int(np.clip(settings.frauds // 6, 6, len(usable) // 10))
+    weights = np.where(fresh, 3.0, 1.0) * np.array([3, 2, 1, 0.7, 0.5, 0.4])[accounts.age[usable]]
+    count = int(np.clip(settings.frauds // 4, 6, len(usable) // 10))
     account = rng.choice(usable, count, replace=False, p=weights / weights.sum())
     first = np.maximum(accounts.opened_on[account] + rng.uniform(2, 25, count), -5)
     since = np.where(accounts.opened_on[account] > -25, first, rng.uniform(-5, settings.days, count))
@@ -160,9 +160,9 @@ class AccountTakeover(Typology):
     name = "account_takeover"
     share: float = 0.24
     report_days: float = 0.7
-    sizes: tuple[int, int] = (1, 5)
-    unregistered: float = 0.55
-    factor: tuple[float, float] = (1.2, 0.8)  # of the victim's usual amount: logarithm's mean and deviation
+    sizes: tuple[int, int] = (1, 4)
+    unregistered: float = 0.45
+    factor: tuple[float, float] = (0.7, 0.9)  # of the victim's usual amount: logarithm's mean and deviation
 
     def plan(self, scene: Scene, rng: np.random.Generator, quota: int) -> Rows:
         campaigns = split(rng, quota, self.sizes)
@@ -189,7 +189,7 @@ class FalseCall(Typology):
     share: float = 0.24
     report_days: float = 1.5
     sizes: tuple[int, int] = (1, 3)
-    factor: tuple[float, float] = (2.3, 0.8)
+    factor: tuple[float, float] = (1.8, 0.8)
     by_age: tuple[float, ...] = (0.6, 0.7, 0.9, 1.3, 2.0, 2.6)
 
     def plan(self, scene: Scene, rng: np.random.Generator, quota: int) -> Rows:
@@ -274,7 +274,7 @@ class RelationshipScam(Typology):
         step = (span / size)[campaigns.of] * DAY
         at = starts[campaigns.of] + (step * (campaigns.place + rng.uniform(-0.3, 0.3, quota) * (campaigns.place > 0)))
         victim = scene.victims(rng, len(campaigns), self.by_age)[campaigns.of]
-        payee = scene.mules.at(rng, starts / DAY)[campaigns.of]
+        payee = scene.victims(rng, len(campaigns))[campaigns.of]  # no mule: an account that only this victim pays
         rising = 0.9 + self.growth * campaigns.place + rng.normal(0, 0.5, quota)
         cents = np.exp(scene.accounts.level[victim] + rising)
         ways = (0.15, 0.75, 0.02, 0.05, 0.03)
