@@ -39,7 +39,14 @@ $(READY): pyproject.toml uv.lock
 tools: $(READY)  ## Bring the external tools that are missing
 	$(BIN)/pixgates tools install
 
-gates: tools  ## Judge this repository with its own gates
+# The data that the gates judge, simulated once for each state of the simulator.
+SIMULATED := ml_pipeline/data/_simulation.json
+$(SIMULATED): $(READY) ml_pipeline/simulate.py ml_pipeline/identifiers.py $(wildcard ml_pipeline/simulation/*.py)
+	$(BIN)/python -m ml_pipeline simulate --rows 1000000 --seed 1 --out $(@D)
+
+data: $(SIMULATED)  ## Simulate the payments that the gates judge
+
+gates: tools data  ## Judge this repository with its own gates
 	$(BIN)/pytest
 	$(BIN)/pixgates verdict
 

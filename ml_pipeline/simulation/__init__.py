@@ -1,0 +1,1 @@
+"""What the simulated world consists of: its settings, accounts, calendar, honest behaviour and fraud."""
