@@ -86,4 +86,4 @@ bench: $(READY)  ## Measure what the plugin costs those who don't use it
 clean:  ## Remove what these commands made here
 	rm -rf $(VENV) .tox .pixgates dist
 
-.PHONY: help tools gates pre-push lint test tox fresh kafka cloud bench clean
+.PHONY: help tools data gates pre-push lint test tox fresh kafka cloud bench clean
