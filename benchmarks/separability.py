@@ -52,7 +52,11 @@ def sums(table: pl.DataFrame, account: str, prefix: str) -> pl.DataFrame:
 
 def before(table: pl.DataFrame, running: pl.DataFrame, account: str, back: timedelta) -> pl.DataFrame:
     """The running sums of `account` just before each payment, or that long earlier."""
-    asked = table.select(pl.col(account).alias("account"), (pl.col("initiated_at") - back).alias("seen"), pl.int_range(pl.len()).alias("row"))
+    asked = table.select(
+        pl.col(account).alias("account"),
+        (pl.col("initiated_at") - back).alias("seen"),
+        pl.int_range(pl.len()).alias("row"),
+    )
     joined = asked.join_asof(running, on="seen", by="account", allow_exact_matches=False, check_sortedness=False)
     return joined.sort("row").drop("account", "seen", "row").fill_null(0)
 
@@ -79,7 +83,11 @@ def history(table: pl.DataFrame) -> pl.DataFrame:
         return (pl.col("initiated_at") - pl.col("initiated_at").first()).over(group).dt.total_seconds() / 3600
 
     table = table.with_columns(
-        one=pl.lit(1.0), log=pl.col("amount_cents").log(), angle=angle, new_payee=pl.int_range(pl.len()).over(pair) == 0, static=pl.col("initiation_type") == "QRES"
+        one=pl.lit(1.0),
+        log=pl.col("amount_cents").log(),
+        angle=angle,
+        new_payee=pl.int_range(pl.len()).over(pair) == 0,
+        static=pl.col("initiation_type") == "QRES",
     )
     return table.with_columns(
         usual=earlier(pl.col("log"), "payer_account_id"),
@@ -111,8 +119,11 @@ def history(table: pl.DataFrame) -> pl.DataFrame:
 def features(table: pl.DataFrame) -> pl.DataFrame:
     """One row of numbers per payment."""
     made = history(table)
-    age = {side: (pl.col("initiated_at") - pl.col(f"{side}_opened_at")).dt.total_seconds() / 86400 for side in ("payer", "payee")}
-    apart = (pl.col("angle").cos() * pl.col("cosine") + pl.col("angle").sin() * pl.col("sine"))
+    age = {
+        side: (pl.col("initiated_at") - pl.col(f"{side}_opened_at")).dt.total_seconds() / 86400
+        for side in ("payer", "payee")
+    }
+    apart = pl.col("angle").cos() * pl.col("cosine") + pl.col("angle").sin() * pl.col("sine")
     received, sent = sums(table, "payee_account_id", "in"), sums(table, "payer_account_id", "out")
     flows = []
     for name, running, account, hours in (
@@ -172,7 +183,9 @@ def judge(folder: Path) -> bool:
     model.fit(values[sample], fraud[sample])
     score, truth = model.predict_proba(values[tested])[:, 1], fraud[tested]
     typology = table["typology"].to_numpy()[tested]
-    print(f"{folder.name}: {learnt.sum():,} rows learnt ({fraud[learnt].sum():,} fraud), {tested.sum():,} tested ({truth.sum():,})")
+    print(
+        f"{folder.name}: {learnt.sum():,} rows learnt ({fraud[learnt].sum():,} fraud), {tested.sum():,} tested ({truth.sum():,})"
+    )
     print(f"{'recall at FPR':<24}" + "".join(f"{rate:>8.1%}" for rate in RATES) + "       n")
     for name in ("all", *sorted(set(typology[truth]))):
         of = truth & (typology == name) if name != "all" else truth

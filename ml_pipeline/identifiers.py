@@ -128,7 +128,9 @@ def _matching(values: Iterable[str], pattern: str) -> tuple[list[str], Booleans]
 def _checked(values: Iterable[str], kind: str, width: int, weights: tuple[Integers, ...]) -> Booleans:
     known, valid = _matching(values, PATTERNS[kind])
     given = text((value for value, fits in zip(known, valid, strict=True) if fits), width)
-    valid[valid] = (_with_check_digits(given[:, :-2], weights) == given).all(axis=1) & (given != given[:, :1]).any(axis=1)
+    valid[valid] = (_with_check_digits(given[:, :-2], weights) == given).all(axis=1) & (given != given[:, :1]).any(
+        axis=1
+    )
     return valid
 
 

@@ -176,7 +176,9 @@ class _Progress:
             filled = 30 * self.made // self.rows
             speed = self.made / max(time.monotonic() - self.began, 1e-3)
             bar = "#" * filled + "." * (30 - filled)
-            print(f"\r[{bar}] {self.made:,} of {self.rows:,} rows, {speed:,.0f}/s ", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r[{bar}] {self.made:,} of {self.rows:,} rows, {speed:,.0f}/s ", end="", file=sys.stderr, flush=True
+            )
 
     def done(self) -> None:
         if self.shown:

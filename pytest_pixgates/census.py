@@ -7,12 +7,13 @@ those is counted against what stands in the folder of gates.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from pytest_pixgates import fixtures, items, recorder, scope
+from pytest_pixgates.core.family import Family
 from pytest_pixgates.core.policy import Policy
 
 RECORDER = pytest.StashKey[recorder.ItemRecorder]()
@@ -38,12 +39,13 @@ class Collection:
     """The hooks of collecting, where there is a policy. `declares` tells whether the policy itself holds gates."""
 
     def __init__(
-        self, config: pytest.Config, policy: Policy, families: frozenset[str], declares: Callable[[], bool]
+        self, config: pytest.Config, policy: Policy, families: Mapping[str, Family], declares: Callable[[], bool]
     ) -> None:
-        self.config, self.policy, self.families, self.declares = config, policy, families, declares
+        self.config, self.policy, self.families, self.declares = config, policy, frozenset(families), declares
+        self.private = frozenset(name for name, family in families.items() if family.private)
         self.census = Census()
-        selected = scope.families_in_scope(config.getoption("markexpr", "") or "", families)
-        self.scope = families if selected is None else selected
+        selected = scope.families_in_scope(config.getoption("markexpr", "") or "", self.families)
+        self.scope = self.families if selected is None else selected
         self.reach = scope.reach(config, policy.folder)
         self._candidates: dict[str, frozenset[str]] = {}
         self._files: set[Path] = set()
@@ -86,7 +88,7 @@ class Collection:
             self.census.problems.append(f"two gates are called {gate}: {twin} and {item.nodeid}; rename one")
         self.census.expected[item.nodeid] = gate
         self.census.families[item.nodeid] = family
-        item.stash[RECORDER] = recorder.ItemRecorder(gate, family, item.nodeid)
+        item.stash[RECORDER] = recorder.ItemRecorder(gate, family, item.nodeid, private=bool(families & self.private))
 
     def _find_narrowing(self) -> None:
         expression = self.config.getoption("markexpr", "") or ""

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 import pytest
 
 from pytest_pixgates.core import process, record
+from pytest_pixgates.core.errors import PixgatesError
 from pytest_pixgates.core.scan import Scan
 from pytest_pixgates.core.verdict import Outcome, Verdict
+from pytest_pixgates.items import GateNotPassed
 
 # The attribute of a report that carries the record. Not `user_properties`, which any plugin may edit.
 ATTRIBUTE = "pixgates_record"
@@ -23,8 +25,8 @@ ATTRIBUTE = "pixgates_record"
 class ItemRecorder:
     """The sink of one gate item's checks, over all attempts that something may make at it."""
 
-    def __init__(self, gate: str, family: str, node: str) -> None:
-        self.gate, self.family, self.node = gate, family, node
+    def __init__(self, gate: str, family: str, node: str, *, private: bool = False) -> None:
+        self.gate, self.family, self.node, self.private = gate, family, node, private
         self._earlier: list[Outcome] = []
         self._trouble: Verdict | None = None
         self._started = time.time()
@@ -58,11 +60,14 @@ class ItemRecorder:
         trouble = [] if self._trouble is None else [self._trouble.outcome]
         return Outcome.worst([*(own or [Outcome.ERROR]), *trouble, *self._earlier])
 
-    def judge(self, report: pytest.TestReport, raised: BaseException | None) -> None:
+    def judge(self, report: pytest.TestReport, excinfo: pytest.ExceptionInfo[BaseException] | None) -> None:
         """Correct `report`, which pytest made of one phase, so that it is green only for PASS."""
         self._phases.add(report.when)
+        raised = excinfo.value if excinfo else None
         if self._trouble is None:
             self._trouble = self._trouble_in(report, raised)
+        if self.private and report.failed and excinfo is not None:
+            self._withhold(report, excinfo)
         if _excused(report) or (report.when == "call" and report.passed and not self.outcome):
             _fail(report, self.reason)
         if report.when != "teardown" and report.failed:
@@ -105,13 +110,30 @@ class ItemRecorder:
             return self._error(f"{how}: a gate that does not run, or may fail, is not PASS")
         if not report.failed:
             return None
-        text = process.mask(f"{type(raised).__name__}: {raised}").strip().partition("\n")[0][:500]
+        text = process.mask(self._words(raised)).strip().partition("\n")[0][:500]
         if report.when != "call":
             return self._error(f"{report.when} failed: {text}")
         if isinstance(raised, AssertionError | pytest.fail.Exception):
             all_passed = bool(self._checks) and all(_outcome_of(check) for check in self._checks)
             return Verdict(Outcome.FAIL, self.gate, reason=text) if all_passed else None
         return self._error(f"it raised {text}")
+
+    def _words(self, raised: BaseException | None) -> str:
+        """What an exception says; of a private gate only if the words are this package's own."""
+        name = type(raised).__name__
+        if self.private and not isinstance(raised, PixgatesError):
+            return f"{name}; its words are withheld, for they may hold data"
+        return f"{name}: {raised}"
+
+    def _withhold(self, report: pytest.TestReport, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Say where it failed and what this package found, without the values that pytest shows of an expression."""
+        if isinstance(excinfo.value, GateNotPassed):
+            return
+        bad = [check for check in self._checks if not _outcome_of(check)]
+        checked = isinstance(excinfo.value, AssertionError) and bad
+        safe = AssertionError("\n".join(self._lines()) if checked else self._words(excinfo.value))
+        told = pytest.ExceptionInfo.from_exception(safe.with_traceback(excinfo.tb))
+        report.longrepr = told.getrepr(style="short", showlocals=False, funcargs=False, chain=False)
 
     def _error(self, reason: str) -> Verdict:
         return Verdict(Outcome.ERROR, self.gate, reason=reason)

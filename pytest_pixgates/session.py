@@ -46,7 +46,7 @@ class GateSession:
         self.config, self.policy, self.families, self.folder = config, policy, families, folder
         self.settings = {name: policy.settings(name, _settings_type(family)) for name, family in families.items()}
         self.workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
-        self.collection = Collection(config, policy, frozenset(families), self._declares)
+        self.collection = Collection(config, policy, families, self._declares)
         self.census = self.collection.census
         self.known = Known(policy)
         self.run: Run | None = None
@@ -154,7 +154,7 @@ class GateSession:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if RECORDER in item.stash and not scope.lists_only(self.config):
-            item.stash[RECORDER].judge(report, call.excinfo.value if call.excinfo else None)
+            item.stash[RECORDER].judge(report, call.excinfo)
         return report
 
     # Reporting

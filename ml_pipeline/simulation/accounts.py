@@ -161,7 +161,9 @@ def _table(
     settings: Settings, company: Booleans, region: Integers, age: Integers, opened_on: Integers, night_limit: Integers
 ) -> pl.DataFrame:
     rng, count = settings.stream("account table"), len(region)
-    codes = np.array([AREA_CODES[name][i % len(AREA_CODES[name])] for name in REGIONS for i in range(32)]).reshape(-1, 32)
+    codes = np.array([AREA_CODES[name][i % len(AREA_CODES[name])] for name in REGIONS for i in range(32)]).reshape(
+        -1, 32
+    )
     area_code = codes[region, np.minimum(rng.exponential(4, count).astype(int), 31)]
     opened_at = settings.midnight + opened_on * DAY + rng.integers(8 * HOUR, 20 * HOUR, count)
     shares = [np.array(INSTITUTIONS, dtype=object)[:, column].astype(float) for column in (1, 2)]

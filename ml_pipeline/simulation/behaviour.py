@@ -42,7 +42,9 @@ HONEST = Honest()
 def payer_weights(settings: Settings, accounts: Accounts, day: int, part: int, *, drifts: bool = True) -> Floats:
     """How likely each account is the next payer, in a part of a day."""
     date = settings.date(day)
-    by_holder = np.where(accounts.company, seasons.weekday(date, companies=True), seasons.weekday(date, companies=False))
+    by_holder = np.where(
+        accounts.company, seasons.weekday(date, companies=True), seasons.weekday(date, companies=False)
+    )
     share = seasons.PART_SHARES[accounts.habit, int(seasons.day_off(date)), part]
     weights: Floats = accounts.activity * by_holder * share * seasons.paydays(date)[accounts.payday]
     weights[accounts.opened_on >= day] = 0
@@ -96,7 +98,9 @@ def daytime(settings: Settings, accounts: Accounts, day: int, count: int) -> Row
     return drawn.having(cents=cents)
 
 
-def night(settings: Settings, accounts: Accounts, day: int, counts: tuple[int, int], spent: Floats) -> tuple[Rows, Rows]:
+def night(
+    settings: Settings, accounts: Accounts, day: int, counts: tuple[int, int], spent: Floats
+) -> tuple[Rows, Rows]:
     """The evening of a day and the morning after it, which share one limit; `spent` of it is already used."""
     parts = [payments(settings, accounts, day + i, part, count)
              for i, (part, count) in enumerate(zip((seasons.EVENING, seasons.MORNING), counts, strict=True))]  # fmt: skip

@@ -72,7 +72,9 @@ class Scene:
     mules: Mules
     since: int = 0
 
-    def victims(self, rng: np.random.Generator, count: int, by_age: tuple[float, ...] = (1,) * len(AGE_BANDS)) -> Integers:
+    def victims(
+        self, rng: np.random.Generator, count: int, by_age: tuple[float, ...] = (1,) * len(AGE_BANDS)
+    ) -> Integers:
         usable = np.flatnonzero(~self.accounts.company & (self.accounts.opened_on < self.since))
         weights = np.array(by_age)[self.accounts.age[usable]] * np.minimum(self.accounts.activity[usable], 2)
         return usable[choose(rng, weights, count)]
@@ -134,7 +136,9 @@ class Typology:
         beyond = np.maximum(0, last - (settings.days * DAY - 1))
         at = settings.midnight + np.maximum(at - beyond[campaigns.of], 0)
         days = np.minimum(self.report_days * rng.lognormal(0, 0.8, len(campaigns)), 0.95 * settings.label_window_days)
-        known_at = settings.midnight + (last - beyond)[campaigns.of] + HOUR + (days * DAY).astype(np.int64)[campaigns.of]
+        known_at = (
+            settings.midnight + (last - beyond)[campaigns.of] + HOUR + (days * DAY).astype(np.int64)[campaigns.of]
+        )
         payee = np.where(payee == payer, accounts.payees[payer, 0], payee)
         own = accounts.device(payer, (at - settings.midnight) // DAY)
         return Rows(

@@ -70,12 +70,14 @@ class Gate:
 class Family(ABC):
     """A family of gates. `summary` is one line for `pytest --markers` and `--fixtures`.
 
-    `markers` are further markers inside the family, each with a line of help.
+    `markers` are further markers inside the family, each with a line of help. `private` says that what its gates work
+    on may not be shown: of a failure then only what this package says is told, no values and no other words.
     """
 
     name: str
     summary: str
     markers: Mapping[str, str] = {}
+    private: bool = False
 
     @abstractmethod
     def settings(self) -> type:

@@ -130,7 +130,7 @@ class Stored:
             if kind in ("date", "timestamp", "time"):
                 wrong = wrong | sa.func.julianday(sa.cast(here, sa.Text)).is_(None)
             if kind == "timestamp":
-                zoned = sa.cast(here, sa.Text).op("GLOB")("*[+-][0-9][0-9]:[0-9][0-9]")
+                zoned = sa.cast(here, sa.Text).bool_op("GLOB")("*[+-][0-9][0-9]:[0-9][0-9]")
                 wrong = wrong | (~zoned if given.get("timezone") is not False else zoned)
         elif logical.fits(self.schema[column], kind, given.get("format"), given.get("timezone")):
             return 0

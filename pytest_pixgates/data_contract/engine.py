@@ -148,9 +148,8 @@ class FrameExecutionEngine(PandasExecutionEngine):
             return ([each for each in self.rows.schema.names() if not each.startswith("\0")],)
         if name == "column_values.of_logical_type" and not self._text(metric):
             dtype = self.rows.schema[metric.metric_domain_kwargs["column"]]
-            if logical.fits(
-                dtype, metric.metric_value_kwargs["logical_type"], metric.metric_value_kwargs.get("format")
-            ):
+            given = metric.metric_value_kwargs
+            if logical.fits(dtype, given["logical_type"], given["format"], given["timezone"]):
                 return (0,)
         return None
 
@@ -209,7 +208,7 @@ def repeated(rows: Rows, columns: tuple[str, ...]) -> nw.LazyFrame[Any]:
 
 
 def count(condition: nw.Expr) -> nw.Expr:
-    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
+    return nw.when(condition).then(nw.lit(1, nw.Int64)).otherwise(nw.lit(0, nw.Int64)).sum()
 
 
 def unexpected(rows: Rows, metric: str, domain: Mapping[str, Any], given: Mapping[str, Any]) -> nw.Expr:

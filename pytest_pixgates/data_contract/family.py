@@ -19,6 +19,7 @@ class DataContract(Family):
     """Data sets against their contracts, and contracts against each other and their past."""
 
     name = "data_contract"
+    private = True
     summary = "data against its contract (ODCS): every rule, every row, and no value shown"
 
     def settings(self) -> type:

@@ -28,7 +28,7 @@ def fits(dtype: Any, logical_type: str, width: str | None = None, timezone: bool
     if logical_type == "integer":
         return dtype.is_integer() and (width not in _INTEGERS or isinstance(dtype, _INTEGERS[width]))
     if logical_type == "number":
-        return bool(dtype.is_numeric())
+        return bool(dtype.is_numeric()) and (width != "f32" or isinstance(dtype, nw.Float32))
     if logical_type == "timestamp":
         return isinstance(dtype, nw.Datetime) and (timezone is None or (dtype.time_zone is not None) == timezone)
     kinds: dict[str, tuple[Any, ...]] = {
