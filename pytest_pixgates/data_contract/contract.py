@@ -118,10 +118,10 @@ class _Reader:
                 self._unknown(keys, error)
             elif error.validator == "required":
                 self.refuse(keys, said.replace(" is a required property", " is missing"))
+            elif error.validator == "oneOf" and "quality" in keys:
+                self.refuse(keys, f"{_dotted(keys)} needs one operator, such as mustBe: 0")
             else:
-                self.refuse(
-                    keys, f"{'.'.join(map(str, keys))}: {said if len(said) < 200 else f'breaks {error.validator}'}"
-                )
+                self.refuse(keys, f"{_dotted(keys)}: {said if len(said) < 200 else f'breaks {error.validator}'}")
         if self.problems:
             raise ContractError(self.problems)
 
@@ -367,8 +367,6 @@ class _Reader:
             if column is None:
                 told.append(label)
         elif kind == "sql":
-            if not any(word in given for word in mapping.OPERATORS):
-                self.refuse(keys, f"{label}: says not what its number must be", "add an operator, such as mustBe: 0")
             sql = _filled(str(given["query"]), column)
             used = (column,) if column else ()
             yield Rule(label, self._said(given, label), self.line(keys), Query(sql), bound, used)
@@ -386,7 +384,7 @@ class _Reader:
         for unknown in sorted(set(arguments) - wanted):
             self.refuse((*keys, "arguments", unknown), f"{metric} takes no argument {unknown}")
         if metric == "rowCount":
-            if bound.share or not any(word in given for word in mapping.OPERATORS):
+            if bound.share:
                 self.refuse(keys, f"{label}: a row count is compared with a number of rows")
             yield self._rule(label, self._said(given, f"rows {_bounded(bound)}"), keys, "expect_table_row_count_to_be_between",
                              {}, (), bound)  # fmt: skip
@@ -552,6 +550,10 @@ def _validator() -> Any:
     except ImportError as error:
         raise NotMeasured(f"contracts can't be read: {error}", remedy=EXTRA.format("data")) from None
     return jsonschema.Draft201909Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+
+
+def _dotted(keys: Keys) -> str:
+    return ".".join(map(str, keys))
 
 
 def _words(given: Mapping[str, Any], of: str) -> str:

@@ -1,7 +1,7 @@
 """What becomes of each word of ODCS v3.1: mapped to a check, informative, or refused by name.
 
 Everything that the standard knows stands in TERMS, which a test holds against its JSON schema; so nothing in a contract
-is passed over in silence. docs/contract-mapping.md is written from it: `python -m pytest_pixgates.data_contract.mapping`.
+is passed over in silence. `python -m pytest_pixgates.data_contract.mapping` writes docs/contract-mapping.md from it.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ TERMS: dict[str, dict[str, Term]] = {
         "rowCount": _mapped("`expect_table_row_count_to_be_between`"),
     },
     "Operators": {
-        "mustBe": _mapped("= (without an operator: of failing rows there must be none)"),
+        "mustBe": _mapped("="),
         "mustNotBe": _mapped("≠"),
         "mustBeGreaterThan": _mapped(">"),
         "mustBeGreaterOrEqualTo": _mapped("≥"),
