@@ -15,7 +15,7 @@ from typing import NoReturn
 from pytest_pixgates import __version__
 from pytest_pixgates.core.errors import PixgatesError, PolicyError, UsageError
 
-COMMANDS = ("tools", "doctor", "verdict", "baseline", "pre-push")
+COMMANDS = ("tools", "doctor", "verdict", "baseline", "pre-push", "contract")
 
 USAGE_ERROR = 4  # as pytest's
 INTERRUPTED = 130  # as a shell's

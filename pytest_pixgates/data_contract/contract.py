@@ -386,8 +386,8 @@ class _Reader:
         if metric == "rowCount":
             if bound.share:
                 self.refuse(keys, f"{label}: a row count is compared with a number of rows")
-            yield self._rule(label, self._said(given, f"rows {_bounded(bound)}"), keys, "expect_table_row_count_to_be_between",
-                             {}, (), bound)  # fmt: skip
+            asks, counts = self._said(given, f"rows {_bounded(bound)}"), "expect_table_row_count_to_be_between"
+            yield self._rule(label, asks, keys, counts, {}, (), bound)
             return
         if metric == "duplicateValues" and column is None:
             listed = tuple(map(str, arguments.get("properties") or ()))
