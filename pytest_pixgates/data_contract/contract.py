@@ -36,6 +36,7 @@ from pytest_pixgates.data_contract.rules import (
 
 VERSION = "v3.1.0"
 SCHEMA = Path(__file__).with_name(f"odcs-{VERSION}.json")
+EXACT = 2**53
 CLASSIFICATIONS = get_args(Classification)
 Keys = tuple[object, ...]
 
@@ -332,8 +333,8 @@ class _Reader:
 
     def _limit(self, column: Column, options: Mapping[str, Any], value: Any, keys: Keys) -> Any:
         if column.type in ("integer", "number"):
-            if not math.isfinite(value):
-                self.refuse(keys, f"{value} is no limit")
+            if not math.isfinite(value) or abs(value) > EXACT:
+                self.refuse(keys, f"{value} is no limit: beyond 2^53 engines round, and would count differently")
             return value
         kinds: dict[str, Any] = {"date": datetime.date, "time": datetime.time, "timestamp": datetime.datetime}
         try:

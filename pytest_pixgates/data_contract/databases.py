@@ -26,7 +26,7 @@ from great_expectations.validator.metric_configuration import MetricConfiguratio
 from pytest_pixgates.core.errors import NotMeasured
 from pytest_pixgates.core.scan import Problem
 from pytest_pixgates.data_contract import expectations, logical, patterns
-from pytest_pixgates.data_contract.engine import Metrics
+from pytest_pixgates.data_contract.engine import ALMOST, Metrics
 from pytest_pixgates.data_contract.rules import Expectation, Reference
 from pytest_pixgates.data_contract.tables import Opened, Unusable
 
@@ -119,6 +119,16 @@ class Stored:
         absent = ~sa.exists(sa.select(sa.literal(1)).where(*pairs))
         return int(self.one(sa.select(sa.func.count()).select_from(ours).where(*given, absent)))
 
+    def uneven(self, column: str, factor: float) -> int:
+        """How many values of a column are no multiple of `factor`."""
+        here = self.table.c[column]
+        if self.schema[column].is_integer() and float(factor).is_integer():
+            wrong = here % sa.literal(int(factor), sa.BigInteger) != 0
+        else:
+            times = sa.cast(here, sa.Double) / sa.literal(factor, sa.Double)
+            wrong = ~sa.func.coalesce(sa.func.abs(times - sa.func.round(times)) <= ALMOST, sa.false())
+        return int(self.one(sa.select(sa.func.count()).select_from(self.table).where(here.is_not(None), wrong)))
+
     def mistyped(self, column: str, given: Mapping[str, Any]) -> int:
         """How many values of a column are not of the logical type that is given."""
         here = self.table.c[column]
@@ -162,6 +172,9 @@ class DatabaseExecutionEngine(SqlAlchemyExecutionEngine):
                 own[each.id] = []
             elif each.metric_name == "column_values.of_logical_type.unexpected_count":
                 own[each.id] = self.stored.mistyped(each.metric_domain_kwargs["column"], each.metric_value_kwargs)
+            elif each.metric_name == "column_values.multiple_of.unexpected_count":
+                column, factor = each.metric_domain_kwargs["column"], each.metric_value_kwargs["factor"]
+                own[each.id] = self.stored.uneven(column, factor)
         rest = [each for each in asked if each.id not in own]
         found: Metrics = super().resolve_metrics(rest, metrics, runtime_configuration) if rest else {}
         return own | found
@@ -190,11 +203,6 @@ def _condition(name: str, values: tuple[str, ...], condition: Callable[..., Any]
             return condition(column, given)
 
 
-def _multiple(column: Any, given: Mapping[str, Any]) -> Any:
-    times = sa.cast(column, sa.Double) / sa.cast(given["factor"], sa.Double)
-    return sa.func.coalesce(sa.func.abs(times - sa.func.round(times)) <= 1e-9, sa.false())
-
-
 def _present(column: Any, given: Mapping[str, Any]) -> Any:
     listed = [value for value in given["missing_values"] if value is not None]
     missing = sa.and_(column.is_not(None), column.in_(listed))
@@ -204,7 +212,7 @@ def _present(column: Any, given: Mapping[str, Any]) -> Any:
 _CONDITIONS: dict[str, Callable[..., Any]] = {
     "column_values.of_logical_type": lambda column, _: column.is_(None),  # counted by `Stored` instead
     "column_values.finite": lambda column, _: sa.cast(column, sa.Text).not_in(NOT_FINITE),
-    "column_values.multiple_of": _multiple,
+    "column_values.multiple_of": lambda column, _: column.is_(None),  # and so is this
     "column_values.not_missing": _present,
 }
 for _name, _how in _CONDITIONS.items():

@@ -24,6 +24,7 @@ from pytest_pixgates.data_contract.rules import Expectation, Reference
 
 Metrics = dict[MetricConfigurationID, Any]
 Condition = Callable[[nw.Expr, Mapping[str, Any]], nw.Expr]
+ALMOST = 1e-9
 HASH, COUNT = "\0hash of ", "\0count"
 
 
@@ -41,14 +42,22 @@ def _any(conditions: Sequence[nw.Expr]) -> nw.Expr:
     return first
 
 
+def _uneven(column: nw.Expr, factor: float) -> nw.Expr:
+    if float(factor).is_integer():
+        return column % int(factor) != 0
+    times = column / factor
+    return (times - times.round()).abs() > ALMOST  # also of NaN, which is greater than any number
+
+
 def moment(limit: Any) -> Any:
-    """A limit as the data holds it: expectations keep moments as text."""
+    """A limit as the data holds it: contracts write moments as texts by ISO 8601."""
     if isinstance(limit, str):
-        try:
-            return datetime.datetime.fromisoformat(limit)
-        except ValueError:
-            return limit
-    return limit
+        for kind in (datetime.date, datetime.time, datetime.datetime):
+            try:
+                return kind.fromisoformat(limit)
+            except ValueError:
+                continue
+    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
 
 
 def _missing(column: nw.Expr, given: Mapping[str, Any]) -> nw.Expr:
@@ -64,7 +73,7 @@ UNEXPECTED: dict[str, Condition] = {
     "column_values.match_regex": lambda column, given: ~column.str.contains(given["regex"]),
     "column_values.in_set": lambda column, given: ~column.is_in(given["value_set"]),
     "column_values.finite": lambda column, _: ~column.is_finite(),
-    "column_values.multiple_of": lambda column, given: column % given["factor"] != 0,
+    "column_values.multiple_of": lambda column, given: _uneven(column, given["factor"]),
     "column_values.not_missing": _missing,
     "column_values.items.between": lambda column, given: _outside(column.list.len(), given),
     "column_values.items.unique": lambda column, _: column.list.len() != column.list.unique().list.len(),

@@ -291,6 +291,8 @@ def _comparable(value: object, dtype: Any) -> bool:
         return isinstance(dtype, nw.Datetime) and (dtype.time_zone is None) == (moment.tzinfo is None)
     if isinstance(moment, datetime.date):
         return isinstance(dtype, nw.Date)
+    if isinstance(moment, datetime.time):
+        return isinstance(dtype, nw.Time)
     if isinstance(value, bool):
         return isinstance(dtype, nw.Boolean)
     if isinstance(value, int | float):
