@@ -80,10 +80,13 @@ kafka: tools $(VENV)/.lanes  ## Apply the topics to three real brokers
 cloud: tools $(VENV)/.lanes  ## Apply the environment dev to an emulator of AWS
 	$(BIN)/pytest tests/lanes --lane cloud
 
+spark: $(VENV)/.lanes  ## Judge data on Spark
+	$(BIN)/pytest tests/lanes --lane spark
+
 bench: $(READY)  ## Measure what the plugin costs those who don't use it
 	$(BIN)/python benchmarks/startup.py
 
 clean:  ## Remove what these commands made here
 	rm -rf $(VENV) .tox .pixgates dist
 
-.PHONY: help tools data gates pre-push lint test tox fresh kafka cloud bench clean
+.PHONY: help tools data gates pre-push lint test tox fresh kafka cloud spark bench clean

@@ -106,18 +106,22 @@ class Stored:
             raise NotMeasured(f"the database can't answer ({why})") from None
 
     def newest(self, column: str) -> Any:
-        found = self.one(sa.select(sa.func.max(self.table.c[column])))
-        return datetime.datetime.fromisoformat(found) if isinstance(found, str) else found
+        """Asks for the greatest moment of a column."""
+        return sa.select(sa.func.max(self.table.c[column]))
 
-    def strangers(self, check: Reference, other: object) -> int:
-        """How many rows refer to nothing in `other`, a table of the same database. Raises NotMeasured."""
+    def strangers(self, check: Reference, other: object) -> Any:
+        """Asks how many rows refer to nothing in `other`, a table of the same database. Raises NotMeasured."""
         if not isinstance(other, Stored) or other.engine.url != self.engine.url:
             raise NotMeasured(f"{check.other} is not in the same database", remedy="judge references where both are")
         ours, theirs = self.table, other.table.alias()
         pairs = [ours.c[a] == theirs.c[b] for a, b in zip(check.columns, check.other_columns, strict=True)]
         given = [ours.c[name].is_not(None) for name in check.columns]
         absent = ~sa.exists(sa.select(sa.literal(1)).where(*pairs))
-        return int(self.one(sa.select(sa.func.count()).select_from(ours).where(*given, absent)))
+        return sa.select(sa.func.count()).select_from(ours).where(*given, absent)
+
+    def answers(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """The single value of each query. Raises NotMeasured."""
+        return {name: self.one(query) for name, query in asked.items()}
 
     def uneven(self, column: str, factor: float) -> int:
         """How many values of a column are no multiple of `factor`."""

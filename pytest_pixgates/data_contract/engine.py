@@ -19,7 +19,7 @@ from great_expectations.expectations.registry import _registered_metrics, regist
 from great_expectations.validator.metric_configuration import MetricConfiguration, MetricConfigurationID
 
 from pytest_pixgates.core.errors import NotMeasured
-from pytest_pixgates.data_contract import expectations, logical
+from pytest_pixgates.data_contract import expectations, logical, patterns
 from pytest_pixgates.data_contract.rules import Expectation, Reference
 
 Metrics = dict[MetricConfigurationID, Any]
@@ -86,9 +86,7 @@ DUPLICATES = ("column_values.unique", "compound_columns.unique")
 
 @dataclass
 class Rows:
-    """The table that is judged: `frame` lazily, `typed` says by column which of its texts could not be read as what the
-    contract says that they are (of text formats such as CSV).
-    """
+    """The table that is judged, lazily: `untyped` names for a column that was read from text the one that keeps it."""
 
     frame: nw.LazyFrame[Any]
     spark: bool = False
@@ -102,26 +100,83 @@ class Rows:
 
     def arguments(self, check: Expectation) -> dict[str, Any]:
         """An expectation's arguments as this engine takes them."""
-        return dict(check.arguments)
+        arguments = dict(check.arguments)
+        if self.spark and "regex" in arguments:  # in Java, $ holds before a last line break too
+            arguments["regex"] = patterns.with_end(arguments["regex"], r"\z")
+        return arguments
 
-    def newest(self, column: str) -> Any:
-        return self.collect(self.frame.select(newest=nw.col(column).max()))["newest"]
+    def newest(self, column: str) -> nw.LazyFrame[Any]:
+        """Asks for the greatest moment of a column, in microseconds since 1970."""
+        if self.spark:
+            return _newest_in_spark(self.frame.to_native(), column, self.schema[column])
+        return self.frame.select(found=nw.col(column).max().cast(nw.Datetime("us")).dt.timestamp("us"))
 
-    def strangers(self, check: Reference, other: object) -> int:
-        """How many rows refer to nothing in `other`. Raises NotMeasured."""
+    def strangers(self, check: Reference, other: object) -> nw.LazyFrame[Any]:
+        """Asks how many rows refer to nothing in `other`. Raises NotMeasured."""
         if not isinstance(other, Rows) or other.spark != self.spark:
             raise NotMeasured(f"{check.other} is not read by the same engine", remedy="hand both over as frames")
         pairs = zip(check.other_columns, check.columns, strict=True)
         known = other.frame.select(*(nw.col(theirs).alias(ours) for theirs, ours in pairs)).unique()
         absent = self.frame.select(*check.columns).drop_nulls().join(known, on=list(check.columns), how="anti")
-        return int(self.collect(absent.select(nw.len().alias("rows")))["rows"])
+        return absent.select(found=nw.len())
 
-    def collect(self, frame: nw.LazyFrame[Any]) -> dict[str, Any]:
-        """The single row of `frame`."""
-        if self.spark:
-            return dict(frame.to_native().first().asDict())
-        row: dict[str, Any] = frame.to_native().collect(engine="streaming").row(0, named=True)
-        return row
+    def answers(self, asked: Mapping[str, nw.LazyFrame[Any]]) -> dict[str, Any]:
+        """The single number of each frame, all by one job."""
+        places = {name: f"a{index}" for index, name in enumerate(asked)}
+        rows = self.collect([frame.select(nw.col("found").alias(places[name])) for name, frame in asked.items()])
+        return {name: rows[place] for name, place in places.items()}
+
+    def collect(self, frames: Sequence[nw.LazyFrame[Any]]) -> dict[str, Any]:
+        """The columns of frames that have a single row each, all by one job."""
+        if not self.spark:
+            import polars as pl
+
+            found = pl.collect_all([frame.to_native() for frame in frames], engine="streaming")
+            return {name: value for each in found for name, value in each.row(0, named=True).items()}
+        names = [frame.collect_schema().names() for frame in frames]
+        every = [name for each in names for name in each]
+        whole = nw.concat(
+            [
+                frame.select(
+                    *((nw.col(name) if name in own else nw.lit(None)).cast(nw.Int64).alias(name) for name in every)
+                )
+                for frame, own in zip(frames, names, strict=True)
+            ],
+            how="vertical",
+        )
+        return dict(self.listed(whole.select(*(nw.col(name).max() for name in every)))[0])
+
+    def listed(self, frame: nw.LazyFrame[Any]) -> list[dict[str, Any]]:
+        """The rows of a frame. To Spark this is one job: it is kept from making several of it."""
+        native = frame.to_native()
+        if not self.spark:
+            rows: list[dict[str, Any]] = native.collect(engine="streaming").rows(named=True)
+            return rows
+        settings = {"spark.sql.adaptive.enabled": "false", "spark.sql.autoBroadcastJoinThreshold": "-1"}
+        session = native.sparkSession
+        before = {name: session.conf.get(name) for name in settings}
+        try:
+            for name, value in settings.items():
+                session.conf.set(name, value)
+            return [row.asDict() for row in native.collect()]
+        finally:
+            for name, value in before.items():
+                session.conf.set(name, value)
+
+
+def _newest_in_spark(native: Any, column: str, dtype: Any) -> nw.LazyFrame[Any]:
+    """As for polars: what has no zone is UTC's, whatever the session's zone is."""
+    from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
+    quoted = "`" + column.replace("`", "``") + "`"
+    if isinstance(dtype, nw.Date):
+        found = f"unix_date(max({quoted})) * 86400000000L"
+    elif dtype.time_zone is None:
+        found = f"timestampdiff(MICROSECOND, TIMESTAMP_NTZ'1970-01-01 00:00:00', max({quoted}))"
+    else:
+        found = f"unix_micros(max({quoted}))"
+    asked: nw.LazyFrame[Any] = nw.from_native(native.select(F.expr(found).alias("found")))
+    return asked
 
 
 class FrameExecutionEngine(PandasExecutionEngine):
@@ -170,40 +225,59 @@ class FrameExecutionEngine(PandasExecutionEngine):
         if not asked:
             return {}
         self.scans += 1
-        keys = {_hash_name(columns): columns for each in asked if (columns := _unique_columns(each))}
-        frame = _with_hashes(self.rows, keys)
+        unique = list(dict.fromkeys(columns for each in asked if (columns := _unique_columns(each))))
+        frame = _with_hashes(self.rows, {_hash_name(columns): columns for columns in unique})
         numbers: dict[str, nw.Expr] = {"rows": nw.len()}
+        for index, columns in enumerate(unique):
+            hashed = nw.col(_hash_name(columns))
+            numbers[f"u{index} present"] = hashed.count()
+            if not self.rows.spark:
+                numbers[f"u{index} hashes"] = hashed.n_unique()
         for index, metric in enumerate(asked):
-            numbers |= self._numbers(f"m{index}", metric)
-        row = self.rows.collect(frame.select(**numbers))
+            if not _unique_columns(metric) and metric.metric_name != "table.row_count":
+                domain, given = metric.metric_domain_kwargs, metric.metric_value_kwargs
+                numbers[f"m{index}"] = count(unexpected(self.rows, metric.metric_name, domain, given))
+        exact = self._exactly(unique) if self.rows.spark else {}  # a job of Spark costs more than what it does
+        row = self.rows.collect([frame.select(**numbers), *exact.values()])
+        repeating = {name: int(row[name]) for name in exact} or self._repeating(unique, row)
         found: Metrics = {}
         for index, metric in enumerate(asked):
             if metric.metric_name == "table.row_count":
                 found[metric.id] = int(row["rows"])
-            elif metric.metric_name.endswith(".filtered_row_count"):
-                found[metric.id] = int(row[f"m{index}n"])
             elif columns := _unique_columns(metric):
-                distinct = int(row[f"m{index}"]) - (int(row[f"m{index}n"]) < int(row["rows"]))
-                certain = distinct == int(row[f"m{index}n"])  # else a hash may have collided: count
-                found[metric.id] = 0 if certain else self._duplicates(columns)
+                place = f"u{unique.index(columns)}"
+                present = metric.metric_name.endswith(".filtered_row_count")
+                found[metric.id] = int(row[f"{place} present"]) if present else repeating.get(place, 0)
             else:
                 found[metric.id] = int(row[f"m{index}"] or 0)
         return found
 
-    def _numbers(self, label: str, metric: MetricConfiguration) -> dict[str, nw.Expr]:
-        if metric.metric_name == "table.row_count":
-            return {}
-        if columns := _unique_columns(metric):
-            hashed = nw.col(_hash_name(columns))
-            return {label: hashed.n_unique(), f"{label}n": hashed.count()}
-        asked = metric.metric_domain_kwargs, metric.metric_value_kwargs
-        return {label: count(unexpected(self.rows, metric.metric_name, *asked))}
+    def _repeating(self, unique: Sequence[tuple[str, ...]], row: Mapping[str, Any]) -> dict[str, int]:
+        """How many rows hold a value that another row holds too.
 
-    def _duplicates(self, columns: tuple[str, ...]) -> int:
-        """How many rows hold a value that another row holds too, exactly, by a scan of these columns only."""
+        As many hashes as values: certainly none. Else a further scan of these columns tells, for a hash may collide.
+        """
+        suspect = []
+        for index, columns in enumerate(unique):
+            present, hashes = int(row[f"u{index} present"]), int(row[f"u{index} hashes"])
+            if hashes - (present < int(row["rows"])) < present:  # null is a value of its own
+                suspect.append(columns)
+        if not suspect:
+            return {}
         self.scans += 1
-        counted = repeated(self.rows, columns).select(nw.len().alias("rows"))
-        return int(self.rows.collect(counted)["rows"] or 0)
+        frames = self._exactly(unique, suspect)
+        found = self.rows.collect(list(frames.values()))
+        return {name: int(found[name]) for name in frames}
+
+    def _exactly(
+        self, unique: Sequence[tuple[str, ...]], suspect: Sequence[tuple[str, ...]] | None = None
+    ) -> dict[str, nw.LazyFrame[Any]]:
+        """Asks how many rows repeat the values of each of the columns, or of those that are suspect."""
+        return {
+            f"u{index}": repeated(self.rows, columns).select(nw.len().alias(f"u{index}"))
+            for index, columns in enumerate(unique)
+            if suspect is None or columns in suspect
+        }
 
 
 def repeated(rows: Rows, columns: tuple[str, ...]) -> nw.LazyFrame[Any]:

@@ -107,48 +107,58 @@ class Judge:
                     expected.append(rule)
         numbers, refused = counted(expected, opened.rows)
         problems += [Problem(f"{rule.asks}: {why}", contract.path, rule.line) for rule, why in refused]
+        asked: dict[str, Any] = {}
         for rule in rules:
-            if not isinstance(rule.check, Expectation):
+            try:
+                if isinstance(rule.check, Query):
+                    numbers[rule.name] = query.number(rule.check.sql, opened.rows)
+                elif not isinstance(rule.check, Expectation):
+                    asked[rule.name] = self._asked(rule, opened.rows)
+            except NotMeasured as error:
+                problems.append(Problem(f"{rule.asks}: {error.message}", contract.path, rule.line, error.remedy))
+        answers = opened.rows.answers(asked) if asked else {}
+        for rule in rules:
+            if rule.name in answers:
                 try:
-                    numbers[rule.name] = self._other(rule, opened.rows)
+                    aged = isinstance(rule.check, Freshness)
+                    numbers[rule.name] = self._age(rule.columns[0], answers[rule.name]) if aged else answers[rule.name]
                 except NotMeasured as error:
                     problems.append(Problem(f"{rule.asks}: {error.message}", contract.path, rule.line, error.remedy))
         return numbers, problems
 
-    def _other(self, rule: Rule, rows: Rows | Stored) -> float:
-        """Raises NotMeasured."""
-        missing = [name for name in rule.columns if name not in rows.schema]
-        if missing:
+    def _asked(self, rule: Rule, rows: Rows | Stored) -> Any:
+        """What to put to the table for a rule on time or on another table. Raises NotMeasured."""
+        check = rule.check
+        if missing := [name for name in rule.columns if name not in rows.schema]:
             raise NotMeasured(f"{', '.join(missing)} is missing")
-        if isinstance(rule.check, Query):
-            return query.number(rule.check.sql, rows)
-        if isinstance(rule.check, Freshness):
-            return self._age(rule.check, rows)
-        assert isinstance(rule.check, Reference)
-        return self._strangers(rule.check, rows)
-
-    def _age(self, check: Freshness, rows: Rows | Stored) -> float:
-        if self.now is None:
-            raise NotMeasured("no clock is stated", remedy='state `clock` of the data set in the policy, such as "now"')
-        newest = rows.newest(check.column)
-        if not isinstance(newest, datetime.date):
-            raise NotMeasured(f"{check.column} holds no moment")
-        if not isinstance(newest, datetime.datetime):
-            newest = datetime.datetime.combine(newest, datetime.time.max)
-        if newest.tzinfo is None:
-            newest = newest.replace(tzinfo=datetime.UTC)
-        age = (self.now - newest).total_seconds()
-        if age < 0:
-            raise NotMeasured(f"the newest {check.column} lies {-age:,.0f} s after the stated clock")
-        return age
-
-    def _strangers(self, check: Reference, rows: Rows | Stored) -> int:
+        if isinstance(check, Freshness):
+            if self.now is None:
+                remedy = 'state `clock` of the data set in the policy, such as "now"'
+                raise NotMeasured("no clock is stated", remedy=remedy)
+            if not isinstance(rows.schema[check.column], nw.Date | nw.Datetime):
+                raise NotMeasured(f"{check.column} holds no moments")
+            return rows.newest(check.column)
+        assert isinstance(check, Reference)
         if self.others is None:
             raise NotMeasured(f"the data set {check.other} is not at hand")
         other = self.others(check.other)
         if missing := [name for name in check.other_columns if name not in other.schema]:
             raise NotMeasured(f"{check.other} has no {', '.join(missing)}")
         return rows.strangers(check, other)
+
+    def _age(self, column: str, newest: int | datetime.date | None) -> float:
+        """Seconds from the newest moment (or microseconds since 1970) to the clock. Raises NotMeasured."""
+        assert self.now is not None
+        if newest is None:
+            raise NotMeasured(f"{column} holds no moment")
+        if isinstance(newest, int):
+            newest = datetime.datetime.fromtimestamp(0, datetime.UTC) + datetime.timedelta(microseconds=newest)
+        if not isinstance(newest, datetime.datetime):
+            newest = datetime.datetime.combine(newest, datetime.time())
+        age = (self.now - (newest if newest.tzinfo else newest.replace(tzinfo=datetime.UTC))).total_seconds()
+        if age < 0:
+            raise NotMeasured(f"the newest {column} lies {-age:,.0f} s after the stated clock")
+        return age
 
     # Results
 
@@ -177,15 +187,11 @@ class Judge:
         parts = [part for rule in broken if (part := _broken_rows(rule, table, rows, keys)) is not None]
         if not parts:
             return {}
-        found = nw.concat(parts, how="vertical").to_native()
-        listed = found.collect().rows() if rows.spark else found.collect(engine="streaming").rows()
         told: dict[str, list[str]] = {}
-        for name, key, value in listed:
-            words = [
-                *([f"row {self.redactor.key(key)}"] if key is not None else []),
-                *([shown(value)] if value else []),
-            ]
-            told.setdefault(name, []).append(" ".join(words))
+        for found in rows.listed(nw.concat(parts, how="vertical")):
+            row = f"row {self.redactor.key(found['key'])}" if found["key"] is not None else ""
+            words = filter(None, (row, shown(found["value"]) if found["value"] else ""))
+            told.setdefault(found["rule"], []).append(" ".join(words))
         return {name: ", ".join(filter(None, each)) for name, each in told.items()}
 
     def _subjects(self, opened: Opened, label: str, numbers: Mapping[str, float]) -> tuple[Subject, ...]:
