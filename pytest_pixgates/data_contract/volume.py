@@ -1,8 +1,9 @@
 """Whether the newest period holds about as many rows as the periods before it lead one to expect.
 
 The limit is an interval for one new observation, from the periods' own spread: logarithms of their counts around the
-mean of their place in the cycle (a Monday's with Mondays'), by Student's t. A fixed number would be too wide for a
-quiet series, too narrow for a lively one, and wrong in a year.
+median of their place in the cycle (a Monday's with Mondays'), by Student's t. Medians, for an outage among the periods
+before must not excuse the next one. A fixed number would be too wide for a quiet series, too narrow for a lively one,
+and wrong in a year.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import datetime
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import narwhals as nw
@@ -19,6 +21,8 @@ from pytest_pixgates.core import quantity
 from pytest_pixgates.core.errors import NotMeasured
 from pytest_pixgates.data_contract.engine import Rows
 from pytest_pixgates.data_contract.policy import Volume
+
+_NORMAL = 1.4826  # of a normal distribution: its standard deviation by the median distance from its median
 
 
 @dataclass(frozen=True)
@@ -61,19 +65,14 @@ def expected(before: Sequence[int], volume: Volume) -> Expected | None:
 
     logs = [math.log(number + 0.5) for number in last]
     places = [(len(last) - index) % cycle for index in range(len(last))]
-    means = {
-        place: _mean([each for each, at in zip(logs, places, strict=True) if at == place]) for place in set(places)
-    }
-    freedom = len(last) - len(means)
-    spread = sum((each - means[place]) ** 2 for each, place in zip(logs, places, strict=True)) / freedom
+    usual = {place: median(each for each, at in zip(logs, places, strict=True) if at == place) for place in set(places)}
+    freedom = len(last) - len(usual)
+    beside = (abs(each - usual[place]) for each, place in zip(logs, places, strict=True))
+    spread = (_NORMAL * median(beside)) ** 2 * len(last) / freedom
+    floor = 1 / max(math.exp(usual[0]), 1)  # even a perfectly regular source has the noise of counting
     alike = places.count(0)
-    floor = 1 / max(math.exp(means[0]), 1)  # even a perfectly regular source has the noise of counting
-    width = float(t.ppf(1 - volume.alpha / 2, freedom)) * math.sqrt(max(spread, floor) * (1 + 1 / alike))
-    return Expected(math.exp(means[0] - width) - 0.5, math.exp(means[0] + width) - 0.5)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    width = float(t.ppf(1 - volume.alpha / 2, freedom)) * math.sqrt(max(spread, floor) * (1 + math.pi / 2 / alike))
+    return Expected(math.exp(usual[0] - width) - 0.5, math.exp(usual[0] + width) - 0.5)
 
 
 def judged(found: Mapping[datetime.datetime, Any], volume: Volume) -> tuple[datetime.datetime, int, Expected | None]:
