@@ -61,7 +61,7 @@ def before(table: pl.DataFrame, running: pl.DataFrame, account: str, back: timed
     return joined.sort("row").drop("account", "seen", "row").fill_null(0)
 
 
-def recent(table: pl.DataFrame, group: str, hours: int, **values: pl.Expr) -> list[pl.Expr]:
+def recent(group: str, hours: int, **values: pl.Expr) -> list[pl.Expr]:
     """Sums over the last hours of a group, without the payment itself."""
     return [
         each.cast(pl.Float64).rolling_sum_by("initiated_at", f"{hours}h", closed="left").over(group).fill_null(0)
@@ -109,9 +109,9 @@ def history(table: pl.DataFrame) -> pl.DataFrame:
         novelty=earlier(pl.col("new_payee").cast(pl.Float64), "payer_account_id"),
     ).with_columns(
         *(each for hours in (1, 24, 168) for each in recent(
-            table, "payer_account_id", hours, sent=one, sent_cents=pl.col("amount_cents"), sent_new=pl.col("new_payee"))),
+            "payer_account_id", hours, sent=one, sent_cents=pl.col("amount_cents"), sent_new=pl.col("new_payee"))),
         *(each for hours in (3, 24, 168) for each in recent(
-            table, "payee_account_id", hours, got=one, got_cents=pl.col("amount_cents"), got_new=pl.col("new_payee"),
+            "payee_account_id", hours, got=one, got_cents=pl.col("amount_cents"), got_new=pl.col("new_payee"),
             got_static=pl.col("static"), got_log=pl.col("log"))),
     )  # fmt: skip
 
@@ -135,10 +135,12 @@ def features(table: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([made, *flows], how="horizontal").select(
         "log", "new_payee", "static", "usual", "most", "payments", "pair_payments", "pair_hours", "device_payments",
         "device_hours", "payee_payments", "payee_hours", "payee_usual", "payee_static", "payee_new_share", "novelty",
-        "device_registered", "payer_company", "payee_company", "payer_age", "payee_age", r"^(sent|got|payer_in|payee_out).*_\d+h$",
+        "device_registered", "payer_company", "payee_company", "payer_age", "payee_age",
+        r"^(sent|got|payer_in|payee_out).*_\d+h$",
         above=pl.col("log") - pl.col("usual"),
         above_most=pl.col("log") - pl.col("most"),
-        deviations=(pl.col("log") - pl.col("usual")) / ((pl.col("spread") - pl.col("usual") ** 2).clip(0.01).sqrt() + 0.2),
+        deviations=(pl.col("log") - pl.col("usual"))
+            / ((pl.col("spread") - pl.col("usual") ** 2).clip(0.01).sqrt() + 0.2),
         above_pair=pl.col("log") - pl.col("pair_usual"),
         above_payee=pl.col("log") - pl.col("payee_usual"),
         of_received=pl.col("log") - (pl.col("payer_in_cents_3h") + 1).log(),
@@ -183,9 +185,8 @@ def judge(folder: Path) -> bool:
     model.fit(values[sample], fraud[sample])
     score, truth = model.predict_proba(values[tested])[:, 1], fraud[tested]
     typology = table["typology"].to_numpy()[tested]
-    print(
-        f"{folder.name}: {learnt.sum():,} rows learnt ({fraud[learnt].sum():,} fraud), {tested.sum():,} tested ({truth.sum():,})"
-    )
+    said = f"{learnt.sum():,} rows learnt ({fraud[learnt].sum():,} fraud), {tested.sum():,} tested ({truth.sum():,})"
+    print(f"{folder.name}: {said}")
     print(f"{'recall at FPR':<24}" + "".join(f"{rate:>8.1%}" for rate in RATES) + "       n")
     for name in ("all", *sorted(set(typology[truth]))):
         of = truth & (typology == name) if name != "all" else truth
@@ -211,7 +212,7 @@ def main() -> int:
     if len(sys.argv) < 2:
         print(__doc__, file=sys.stderr)
         return 2
-    return 0 if all([judge(Path(name)) for name in sys.argv[1:]]) else 1
+    return 0 if min(judge(Path(name)) for name in sys.argv[1:]) else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m ml_pipeline <step>`: each step of the pipeline is a subcommand, and imports its libraries only when called."""
+"""`python -m ml_pipeline <step>`: each step is a subcommand, and imports its libraries only when called."""
 
 from __future__ import annotations
 

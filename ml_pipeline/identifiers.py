@@ -1,7 +1,7 @@
-"""Identifiers of Pix: made and checked in whole columns, because a simulation needs millions and a contract checks them all.
+"""Identifiers of Pix: made and checked in whole columns, for a simulation needs millions.
 
-Makers return ASCII as a matrix of bytes, one row per identifier, which `strings` turns into a column of text; checkers take
-texts and return booleans. Nothing here looks up whether an identifier belongs to somebody: see docs/data.md on that.
+Makers return ASCII as a matrix of bytes, one row per identifier, which `strings` turns into a column of text; checkers
+take texts and return booleans. Nothing here looks up whether an identifier belongs to somebody.
 """
 
 from __future__ import annotations
@@ -128,9 +128,8 @@ def _matching(values: Iterable[str], pattern: str) -> tuple[list[str], Booleans]
 def _checked(values: Iterable[str], kind: str, width: int, weights: tuple[Integers, ...]) -> Booleans:
     known, valid = _matching(values, PATTERNS[kind])
     given = text((value for value, fits in zip(known, valid, strict=True) if fits), width)
-    valid[valid] = (_with_check_digits(given[:, :-2], weights) == given).all(axis=1) & (given != given[:, :1]).any(
-        axis=1
-    )
+    right = (_with_check_digits(given[:, :-2], weights) == given).all(axis=1)
+    valid[valid] = right & (given != given[:, :1]).any(axis=1)
     return valid
 
 

@@ -1,8 +1,8 @@
 """Simulated Pix payments, because real ones may not leave the bank: `transactions`, `accounts` and `labels`.
 
 A day is made from the settings alone, with random numbers of its own. The same seed therefore gives the same bytes in
-whatever order and in however many threads days are made. Fraud is planned first, for the whole period. Columns, kinds of
-fraud and measured numbers: docs/data.md.
+whatever order and in however many threads days are made. Fraud is planned first, for the whole period. Columns, kinds
+of fraud and measured numbers: docs/data.md.
 """
 
 from __future__ import annotations

@@ -78,9 +78,11 @@ class Accounts:
     def __len__(self) -> int:
         return len(self.level)
 
-    def device(self, account: Integers, day: Integers | int, second: Booleans | bool = False) -> NDArray[np.uint64]:
+    def device(self, account: Integers, day: Integers | int, second: Booleans | None = None) -> NDArray[np.uint64]:
         """What the owner pays with on a day: a first device, the one that replaced it, or sometimes another."""
-        which = np.where(second & self.two_devices[account], 2, day >= self.new_device_on[account])
+        which = (day >= self.new_device_on[account]).astype(np.int64)
+        if second is not None:
+            which = np.where(second & self.two_devices[account], 2, which)
         return scrambled((account * 4 + which).astype(np.uint64) + np.uint64(self.salt))
 
 
@@ -138,7 +140,7 @@ def open_accounts(settings: Settings) -> Accounts:
 def _usual_payees(
     settings: Settings, region: Integers, company: Booleans, seller: Booleans, opened_on: Integers
 ) -> tuple[Integers, Floats]:
-    """Whom each account pays again and again: companies and sellers of its region, relatives and friends, some far away."""
+    """Whom each account pays again and again: companies and sellers of its region, relatives, friends."""
     rng, count = settings.stream("usual payees"), len(region)
     payees = np.empty((count, SLOTS), np.int64)
     known = np.flatnonzero(opened_on < 0)

@@ -62,7 +62,7 @@ def payments(settings: Settings, accounts: Accounts, day: int, part: int, count:
     rng = settings.stream(f"honest, part {part}", day)
     payer = choose(rng, payer_weights(settings, accounts, day, part), count)
     off = seasons.day_off(settings.date(day))
-    minute = seasons.minutes(rng, accounts.habit[payer], off, part)
+    minute = seasons.minutes(rng, accounts.habit[payer], part, off=off)
     at = settings.midnight + day * DAY + minute * MINUTE + rng.integers(0, MINUTE, count)
     slot = (accounts.payee_count[payer] * rng.random(count) ** 1.7).astype(int)
     new = rng.random(count) < accounts.novelty[payer]
@@ -102,8 +102,11 @@ def night(
     settings: Settings, accounts: Accounts, day: int, counts: tuple[int, int], spent: Floats
 ) -> tuple[Rows, Rows]:
     """The evening of a day and the morning after it, which share one limit; `spent` of it is already used."""
-    parts = [payments(settings, accounts, day + i, part, count)
-             for i, (part, count) in enumerate(zip((seasons.EVENING, seasons.MORNING), counts, strict=True))]  # fmt: skip
+    evening, morning = counts
+    parts = [
+        payments(settings, accounts, day, seasons.EVENING, evening),
+        payments(settings, accounts, day + 1, seasons.MORNING, morning),
+    ]
     both = rows.join(parts)
     both = both.having(cents=capped(both.cents, both.payer, accounts.night_limit - spent))
     evening = np.arange(len(both)) < counts[0]

@@ -60,7 +60,7 @@ PART_SHARES = np.stack([CLOCKS[:, :, end] - CLOCKS[:, :, begin] for begin, end i
 _LADDER = (CLOCKS.reshape(-1, MINUTES + 1) + 2 * np.arange(2 * len(HABITS))[:, None]).ravel()
 
 
-def minutes(rng: np.random.Generator, habit: Integers, off: bool, part: int) -> Integers:
+def minutes(rng: np.random.Generator, habit: Integers, part: int, *, off: bool) -> Integers:
     """A minute of the day for each habit, within one part of the day."""
     begin, end = PARTS[part]
     row = 2 * habit + off
@@ -101,6 +101,6 @@ def paydays(date: datetime.date) -> NDArray[np.float64]:
     return factors
 
 
-def weekday(date: datetime.date, companies: bool) -> float:
+def weekday(date: datetime.date, *, companies: bool) -> float:
     by = COMPANIES_BY_WEEKDAY if companies else PEOPLE_BY_WEEKDAY
     return by[6] if (date.month, date.day) in HOLIDAYS else by[date.weekday()]

@@ -1,4 +1,4 @@
-"""Fraud, planned for the whole period at once: campaigns with victims, mules and times, which days then take their part of.
+"""Fraud, planned for the whole period at once: campaigns with victims, mules and times, of which days take their part.
 
 What each kind looks like follows public descriptions (the Central Bank's and Febraban's warnings to customers; the
 special return mechanism MED, Res. BCB 103/2021); the numbers are chosen so that honest payments can look alike.
@@ -184,7 +184,7 @@ class AccountTakeover(Typology):
 
 @dataclass(frozen=True)
 class FalseCall(Typology):
-    """A caller who claims to be the bank talks the owner into paying: own device, office hours, a new payee, much money.
+    """A caller who claims to be the bank talks the owner into paying: own device, office hours, new payee, much money.
 
     Older people are called more often.
     """
@@ -239,7 +239,7 @@ class MuleChain(Typology):
 
 @dataclass(frozen=True)
 class CodeSwap(Typology):
-    """A sticker covers a shop's static QR code: ordinary purchases of many people in the region end up with one person."""
+    """A sticker covers a shop's static QR code: ordinary purchases of many in the region end up with one person."""
 
     name = "qr_code_swap"
     share: float = 0.14

@@ -370,7 +370,8 @@ class _Reader:
         elif kind == "sql":
             sql = _filled(str(given["query"]), column)
             used = (column,) if column else ()
-            yield Rule(label, self._said(given, label), self.line(keys), Query(sql), bound, used)
+            asks = self._said(given, f"{label} {_bounded(bound)}")
+            yield Rule(label, asks, self.line(keys), Query(sql), bound, used)
         elif kind == "custom":
             yield from self._custom_rule(given, keys, label, bound)
         else:

@@ -6,7 +6,10 @@ Trouble with data or contract is never an exception here and never a pass: it is
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -219,10 +222,22 @@ class DataContractGates:
 
 def _library() -> ModuleType:
     try:
-        from pytest_pixgates.data_contract import tables
+        with _undisturbed():
+            from pytest_pixgates.data_contract import tables
     except ImportError as error:
         raise NotMeasured(f"data can't be judged: {error}", remedy=EXTRA.format("data")) from None
     return tables
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Great Expectations, when it is imported, warns, and sends all warnings of the process to its log."""
+    before = warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+    if warnings.showwarning is not before:
+        logging.captureWarnings(capture=False)
 
 
 def _databases() -> ModuleType:

@@ -10,8 +10,7 @@ import pytest
 
 from pytest_pixgates.core import policy
 from pytest_pixgates.core.errors import PolicyError
-from pytest_pixgates.core.scan import State
-from pytest_pixgates.core.scan import INLINE_SKIP
+from pytest_pixgates.core.scan import INLINE_SKIP, State
 from tests.unit.example_runs import FINDING, POLICY
 
 TODAY = datetime.datetime.now(datetime.UTC).date()
