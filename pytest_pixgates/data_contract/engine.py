@@ -238,7 +238,7 @@ class FrameExecutionEngine(PandasExecutionEngine):
         numbers: dict[str, nw.Expr] = {"rows": nw.len()}
         for index, columns in enumerate(unique):
             hashed = nw.col(_hash_name(columns))
-            numbers[f"u{index} present"] = hashed.count()
+            numbers[f"u{index} present"] = (nw.col(columns[0]) if not columns[1:] else hashed).count()
             if not self.rows.spark:
                 numbers[f"u{index} hashes"] = hashed.n_unique()
         for index, metric in enumerate(asked):
@@ -292,7 +292,7 @@ class FrameExecutionEngine(PandasExecutionEngine):
 def repeated(rows: Rows, columns: tuple[str, ...]) -> nw.LazyFrame[Any]:
     """The rows whose `columns` another row holds too. Only those whose hash repeats are compared by value."""
     name = _hash_name(columns)
-    hashed = _with_hashes(rows, {name: columns})
+    hashed = _with_hashes(rows, {name: columns}).drop_nulls(list(columns))
     likely = hashed.join(_twice(hashed.select(name), name, spark=rows.spark), on=name, how="semi")
     keys = likely.group_by(*columns).agg(nw.len().alias(COUNT)).filter(nw.col(COUNT) > 1)
     return likely.join(keys.select(*columns), on=list(columns), how="semi")
@@ -373,7 +373,10 @@ def _hash_name(columns: Sequence[str]) -> str:
 
 
 def _with_hashes(rows: Rows, keys: Mapping[str, tuple[str, ...]]) -> nw.LazyFrame[Any]:
-    """64 bits for each key, null where a part of it is: equal keys have equal hashes, and a set of them stays small."""
+    """64 bits for each key, null where a part of it is: equal keys have equal hashes, and a set of them stays small.
+
+    For polars, whose nulls have a hash, a key of one column keeps it.
+    """
     if not keys:
         return rows.frame
     native = rows.frame.to_native()
@@ -390,14 +393,14 @@ def _with_hashes(rows: Rows, keys: Mapping[str, tuple[str, ...]]) -> nw.LazyFram
         return spark
     import polars as pl
 
-    hashed: nw.LazyFrame[Any] = nw.from_native(
-        native.with_columns(
-            pl.when(pl.all_horizontal(pl.col(columns).is_not_null()))
-            .then((pl.struct(columns) if columns[1:] else pl.col(columns)).hash())
-            .alias(name)
-            for name, columns in keys.items()
-        )
-    )
+    several: dict[str, pl.Expr] = {
+        name: pl.when(pl.all_horizontal(pl.col(columns).is_not_null())).then(pl.struct(columns).hash())
+        for name, columns in keys.items()
+        if columns[1:]
+    }
+    # Of a single column null has a hash too: one more, which whoever counts them takes off again.
+    single = {name: pl.col(columns[0]).hash() for name, columns in keys.items() if not columns[1:]}
+    hashed: nw.LazyFrame[Any] = nw.from_native(native.with_columns(**several, **single))
     return hashed
 
 
