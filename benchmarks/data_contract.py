@@ -5,7 +5,8 @@
 Each contestant runs in a process of its own, on the same Parquet files (simulated payments, and the same with one day
 corrupted), and must count the same for every rule. Seconds are those of reading and judging; peak is the memory of the
 process, of Spark with that of its Java. Fails if a bar is missed. Needs the group `lanes` (`make spark` brings it);
-pandera comes into an environment of its own, by uv.
+pandera and
+datacontract-cli come into environments of their own, by uv.
 """
 
 from __future__ import annotations
@@ -51,6 +52,10 @@ RULES: list[tuple[str, str, Any]] = [
     ("unique", "end_to_end_id", None),
     ("rows", "", None),
 ]  # fmt: skip
+COLUMNS = (
+    "end_to_end_id", "txid", "initiated_at", "payer_account_id", "payer_ispb", "payee_account_id", "payee_ispb",
+    "payee_key_type", "payee_key", "initiation_type", "amount_cents", "device_id", "device_registered",
+)  # fmt: skip
 NAMES = [f"{kind} {column}".strip() for kind, column, _ in RULES]
 assert len(RULES) == 25
 
@@ -207,10 +212,58 @@ def pandera(folder: Path) -> Callable[[], list[int]]:
     return run
 
 
+def datacontract(folder: Path) -> Callable[[], list[int]]:
+    import yaml
+    from datacontract.data_contract import DataContract
+
+    types = {"initiated_at": "timestamp", "amount_cents": "integer", "device_registered": "boolean"}
+    columns: dict[str, dict[str, Any]] = {}
+    for name in COLUMNS:
+        columns[name] = {
+            "name": name,
+            "logicalType": types.get(name, "string"),
+            "logicalTypeOptions": {},
+            "quality": [],
+        }
+    columns["amount_cents"]["physicalType"] = "BIGINT"
+    option = {"regex": "pattern", "min": "minimum", "max": "maximum"}
+    for kind, name, argument in RULES[:-1]:
+        column = columns[name]
+        if kind == "length":
+            column["logicalTypeOptions"] |= {"minLength": argument[0], "maxLength": argument[1]}
+        elif kind == "set":
+            column["quality"].append({"metric": "invalidValues", "arguments": {"validValues": argument}, "mustBe": 0})
+        elif kind in option:
+            column["logicalTypeOptions"][option[kind]] = argument
+        else:
+            column["required" if kind == "null" else "unique"] = True
+    asked = [{key: value for key, value in column.items() if value or key == "name"} for column in columns.values()]
+    where = {"server": "files", "type": "local", "format": "parquet", "path": f"{folder}/transactions/*/*.parquet"}
+    rows = [{"metric": "rowCount", "mustBeGreaterThan": 0}]
+    made = {"apiVersion": "v3.1.0", "kind": "DataContract", "id": "t", "version": "1.0.0", "status": "active",
+            "servers": [where], "schema": [{"name": "transactions", "properties": asked, "quality": rows}]}  # fmt: skip
+    path = Path(tempfile.mkdtemp()) / "t.odcs.yaml"
+    path.write_text(yaml.safe_dump(made))
+    checks = {"null": ["required"], "unique": ["unique"], "regex": ["regex"], "set": ["invalid_values"],
+              "length": ["min_length", "max_length"], "min": ["minimum"], "max": ["maximum"]}  # fmt: skip
+
+    def run() -> list[int]:
+        tested = DataContract(data_contract_file=str(path)).test()
+        told = {(each.type, each.field): each.diagnostics or {} for each in tested.checks}
+        counts = []
+        for kind, name, _ in RULES[:-1]:
+            found = [told[f"field_{check}", name] for check in checks[kind]]
+            counts.append(sum(int(each.get("failed_rows", each["value"])) for each in found))
+        return [*counts, int(told["row_count", None]["value"])]
+
+    return run
+
+
 CONTESTANTS: dict[str, Callable[[Path], Callable[[], list[int]]]] = {
     "pixgates": pixgates,
     "duckdb": duckdb,
     "pandera": pandera,
+    "datacontract": datacontract,
     "pandas": pandas,
     "spark": spark,
 }
@@ -218,10 +271,14 @@ TITLES = {
     "pixgates": "pytest-pixgates",
     "duckdb": "DuckDB, SQL by hand",
     "pandera": "pandera on polars",
+    "datacontract": "datacontract-cli",
     "pandas": "Great Expectations on pandas",
     "spark": "Great Expectations on Spark local[2]",
 }
-OWN = {"pandera": ("pandera[polars]>=0.26", "polars>=1.30")}
+OWN = {
+    "pandera": ("pandera[polars]>=0.26", "polars>=1.30"),
+    "datacontract": ("datacontract-cli[duckdb,parquet]>=1.2",),
+}
 
 
 def contest(name: str, folder: Path) -> None:
