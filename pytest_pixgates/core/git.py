@@ -35,6 +35,17 @@ def merge_base(folder: Path, target: str) -> str:
     raise NotMeasured(f"HEAD and {target} have no common history{_why(done)}", remedy=_HISTORY)
 
 
+def has_remotes(folder: Path) -> bool:
+    """Whether the repository around `folder` knows any other. Raises NotMeasured without a repository."""
+    return bool(_said(folder, "remote") or _said(folder, "for-each-ref", "--count=1", "refs/remotes"))
+
+
+def parent(folder: Path) -> str:
+    """The id of the commit before HEAD, "" if HEAD is the first. Raises NotMeasured without a repository."""
+    ids = _said(folder, "rev-list", "--max-count=1", "--parents", HEAD).split()
+    return ids[1] if ids[1:] else ""
+
+
 def commit(folder: Path, revision: str, remedy: str = _HISTORY) -> str:
     """The id of the commit that `revision` names. Raises NotMeasured."""
     done = call(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")

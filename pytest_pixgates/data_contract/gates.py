@@ -184,11 +184,9 @@ class DataContractGates:
         )
 
     def _changes(self, path: str) -> Scan:
-        policy = self._context.policy
         new = contract.read(self._root / path, self._root)
-        target = environ.target() or policy.general.target or known.DEFAULT_TARGET
-        base = git.merge_base(self._root, target)
-        text = git.file_at(self._root, base, path)
+        target, base = self._before()
+        text = git.file_at(self._root, base, path) if base else None
         before = contract.parse(text, f"{path} at {base[:12]}") if text is not None else None
         return Scan(
             "changes",
@@ -197,8 +195,19 @@ class DataContractGates:
             findings=changes.judged(before, new) if before else (),
             tools=(_own(f"target={target}", f"at={base}"),),
             subjects=(self._context.subject(path),),
-            absent=() if before else (f"{path} at {base[:12]}",),
+            absent=() if before else (f"{path} at {base[:12] or 'any commit before'}",),
         )
+
+    def _before(self) -> tuple[str, str]:
+        """What the change goes to, and the commit where it left that, or "".
+
+        Without any remote it goes nowhere: it is compared with the commit before the last. Raises NotMeasured.
+        """
+        target = environ.target() or self._context.policy.general.target
+        if not target and not git.has_remotes(self._root):
+            return "no remote", git.parent(self._root)
+        target = target or known.DEFAULT_TARGET
+        return target, git.merge_base(self._root, target)
 
     # How it is said
 

@@ -222,6 +222,21 @@ def test_a_breaking_change_since_the_merge_base_fails(repository: Repository) ->
     assert repository.gates().changes("gates/contracts/bad.odcs.yaml").outcome is Outcome.ERROR
 
 
+def test_a_repository_without_a_remote_is_compared_with_the_commit_before_the_last(repository: Repository) -> None:
+    path, git = "gates/contracts/payments.odcs.yaml", Git(repository.root)
+    git.commit()
+    first = repository.gates().changes(path)
+    assert first.outcome is Outcome.PASS
+    assert first.absent == (f"{path} at any commit before",)
+    repository.contract(CONTRACT.replace("classification: restricted", "classification: internal"))
+    git.commit()
+    assert repository.gates().changes(path).outcome is Outcome.FAIL
+    git("remote", "add", "origin", "nowhere")
+    assert repository.gates().changes(path).outcome is Outcome.ERROR, (
+        "with a remote, where the branch left it must be known"
+    )
+
+
 def test_without_a_history_a_change_can_not_be_judged(repository: Repository) -> None:
     assert repository.gates().changes("gates/contracts/payments.odcs.yaml").outcome is Outcome.ERROR
 

@@ -133,3 +133,21 @@ def test_this_machine_has_a_key_of_its_own_where_none_is_given(
     assert "hmac:" in repository.judged(frame, "").findings[0].message
     key = next((tmp_path / "home").rglob("*.key"))
     assert key.stat().st_mode & 0o077 == 0
+
+
+def test_great_expectations_is_never_handed_a_value() -> None:
+    import narwhals as nw
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+    from great_expectations.validator.validator import Validator
+
+    from pytest_pixgates.data_contract.engine import Rows
+
+    frame = nw.from_native(pl.DataFrame({"cpf": [*CANARIES, None]}).lazy())
+    asked = ExpectationConfiguration(
+        type="expect_column_values_to_be_in_set", kwargs={"column": "cpf", "value_set": ["x"]}
+    )
+    for format_ in ("BASIC", "SUMMARY"):
+        validator = Validator(execution_engine=Rows(frame).execution_engine())
+        settings = {"result_format": {"result_format": format_}, "catch_exceptions": True}
+        answer = validator.graph_validate([asked], settings)[0]
+        assert not [canary for canary in CANARIES if canary in str(answer.to_json_dict())]

@@ -100,3 +100,14 @@ def test_every_key_of_the_infra_section_is_documented() -> None:
     text = (ROOT / "docs" / "policy.md").read_text()
     for field in fields(InfraPolicy):
         assert f"| `{field.name}` |" in text, field.name
+
+
+def test_every_key_of_the_data_contract_section_is_documented() -> None:
+    from dataclasses import fields
+
+    from pytest_pixgates.data_contract.policy import Data, DataContractPolicy, Volume
+
+    text = (ROOT / "docs" / "policy.md").read_text().partition("## `[data_contract]`")[2]
+    for section in (DataContractPolicy, Data, Volume):
+        for field in fields(section):
+            assert field.name in text, f"{section.__name__}.{field.name}"
