@@ -70,7 +70,7 @@ def loaded_by(statement: str) -> set[str]:
     return {name for name in names if name not in sys.stdlib_module_names and not name.startswith("_")}
 
 
-@pytest.mark.parametrize("module", ["plugin", "session", "cli.main", "infra.family"])
+@pytest.mark.parametrize("module", ["plugin", "session", "cli.main", "infra.family", "data_contract.family"])
 def test_importing_adds_nothing_but_the_standard_library_to_pytest(module: str) -> None:
     added = loaded_by(f"import pytest, {PACKAGE}.{module}") - loaded_by("import pytest")
     assert added == {PACKAGE}
