@@ -16,6 +16,7 @@ _ENVIRONMENT = {"LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_TERMINAL_PROM
 _FETCH = "fetch it with its whole history (git fetch --unshallow; actions/checkout: fetch-depth: 0)"
 _HISTORY = f"{_FETCH}, and name the branch that changes go to: `target` in [pixgates] of the policy, or PIXGATES_TARGET"
 HEAD = "HEAD"
+DEFAULT_TARGETS = ("origin/HEAD", "origin/main", "origin/master")
 
 
 def merge_base(folder: Path, target: str) -> str:
@@ -36,8 +37,17 @@ def merge_base(folder: Path, target: str) -> str:
 
 
 def has_remotes(folder: Path) -> bool:
-    """Whether the repository around `folder` knows any other. Raises NotMeasured without a repository."""
-    return bool(_said(folder, "remote") or _said(folder, "for-each-ref", "--count=1", "refs/remotes"))
+    """Whether the repository around `folder` knows a branch of any other. Raises NotMeasured without a repository."""
+    return bool(_said(folder, "for-each-ref", "--count=1", "refs/remotes"))
+
+
+def default_target(folder: Path) -> str:
+    """The branch that changes go to unless one is named: the remote's own, or where no clone has noted that, its main.
+
+    Raises NotMeasured without a repository.
+    """
+    known = _said(folder, "for-each-ref", "--format=%(refname)", "refs/remotes/origin").split()
+    return next((each for each in DEFAULT_TARGETS if f"refs/remotes/{each}" in known), DEFAULT_TARGETS[0])
 
 
 def parent(folder: Path) -> str:

@@ -21,8 +21,6 @@ from pytest_pixgates.core.scan import INLINE_SKIP, Finding, Problem, Scan, State
 from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.verdict import Outcome
 
-DEFAULT_TARGET = "origin/HEAD"
-
 
 @dataclass(frozen=True, slots=True)
 class Before:
@@ -206,7 +204,7 @@ def unmeasured(record: Record) -> bool:
 
 
 def _before(policy: Policy) -> Before:
-    target = environ.target() or policy.general.target or DEFAULT_TARGET
+    target = environ.target() or policy.general.target or git.default_target(policy.folder)
     folder, at = policy.folder, git.merge_base(policy.folder, target)
     text = git.file_at(folder, at, baseline.FILE)
     adopting = text is None

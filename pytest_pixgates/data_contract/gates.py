@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest_pixgates
-from pytest_pixgates.core import environ, files, git, known, recording, sources
+from pytest_pixgates.core import environ, files, git, recording, sources
 from pytest_pixgates.core.errors import EXTRA, NotMeasured
 from pytest_pixgates.core.family import Context
 from pytest_pixgates.core.measurement import Measurement
@@ -206,7 +206,7 @@ class DataContractGates:
         target = environ.target() or self._context.policy.general.target
         if not target and not git.has_remotes(self._root):
             return "no remote", git.parent(self._root)
-        target = target or known.DEFAULT_TARGET
+        target = target or git.default_target(self._root)
         return target, git.merge_base(self._root, target)
 
     # How it is said

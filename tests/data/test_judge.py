@@ -231,7 +231,7 @@ def test_a_repository_without_a_remote_is_compared_with_the_commit_before_the_la
     repository.contract(CONTRACT.replace("classification: restricted", "classification: internal"))
     git.commit()
     assert repository.gates().changes(path).outcome is Outcome.FAIL
-    git("remote", "add", "origin", "nowhere")
+    git("update-ref", "refs/remotes/elsewhere/main", "HEAD")
     assert repository.gates().changes(path).outcome is Outcome.ERROR, (
         "with a remote, where the branch left it must be known"
     )

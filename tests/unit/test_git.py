@@ -27,6 +27,19 @@ def clone(repository: Git, path: Path, depth: int) -> Path:
     return path
 
 
+def test_the_default_target_is_the_remote_s_own_branch_or_else_its_main(tmp_path: Path) -> None:
+    repository = Git(tmp_path / "r")
+    first = repository.commit()
+    assert git.default_target(repository.path) == "origin/HEAD"
+    repository("update-ref", "refs/remotes/origin/master", first)
+    assert git.default_target(repository.path) == "origin/master"
+    repository("update-ref", "refs/remotes/origin/main", first)
+    assert git.default_target(repository.path) == "origin/main"
+    repository.merged()
+    assert git.default_target(repository.path) == "origin/HEAD"
+    assert git.has_remotes(repository.path)
+
+
 def test_the_merge_base_is_where_the_branch_left_and_not_where_the_target_is_now(repository: Git) -> None:
     left = repository("rev-parse", "HEAD")
     repository("checkout", "--quiet", "-b", "change")

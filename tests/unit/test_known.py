@@ -262,6 +262,8 @@ def test_a_target_that_would_be_an_option_is_refused(repository: Repository) -> 
 
 def test_where_git_can_not_tell_a_gate_that_needs_the_baseline_is_an_error(adopted: Repository) -> None:
     adopted.git("symbolic-ref", "--delete", "refs/remotes/origin/HEAD")
+    assert adopted.mark(FINDING).outcome is Outcome.PASS, "origin/main says as much"
+    adopted.git("update-ref", "-d", "refs/remotes/origin/main")
     scan = adopted.mark(FINDING)
     assert scan.outcome is Outcome.ERROR
     assert "git knows no commit 'origin/HEAD' here" in scan.verdict.reason
