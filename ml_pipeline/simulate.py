@@ -11,17 +11,15 @@ import argparse
 import datetime
 import json
 import os
-import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ml_pipeline.folders import replaced
 
 if TYPE_CHECKING:
     import polars as pl
@@ -114,7 +112,7 @@ def write(settings: Settings, out: Path, jobs: int = 1) -> None:
 
     An earlier simulation in `out` is replaced. Raises FileExistsError if anything else is there.
     """
-    with _replaced(out) as folder:
+    with replaced(out, MANIFEST) as folder:
         simulation = Simulation(settings)
         simulation.prepare()
         _write(simulation.accounts.table, folder / "accounts" / "part-0.parquet")
@@ -145,24 +143,6 @@ def _write(table: pl.DataFrame, path: Path) -> None:
     table.write_parquet(path, compression="zstd", compression_level=3, row_group_size=1 << 20, statistics=True)
 
 
-@contextmanager
-def _replaced(out: Path) -> Iterator[Path]:
-    """A new folder that takes the place of `out` at the end, if nothing failed."""
-    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        raise FileExistsError(f"{out} holds other files (no {MANIFEST}); name a new folder, or empty this one")
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"{out} is a file; name a folder")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as name:
-        new, old = Path(name) / "new", Path(name) / "old"
-        new.mkdir()
-        yield new
-        if out.exists():
-            out.rename(old)
-        new.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
-
-
 class _Progress:
     """A bar on a terminal, and nothing elsewhere."""
 
@@ -191,7 +171,7 @@ def add_arguments(steps: Any) -> None:
     parser.set_defaults(run=run, step="simulate")
     parser.add_argument("--rows", type=int, required=True, help="transactions, exactly")
     parser.add_argument("--out", type=Path, required=True, help="folder to write; it appears whole or not at all")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (%(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="threads; they change no byte")
     parser.add_argument("--start", type=datetime.date.fromisoformat, help="first date (2026-05-01)")
     parser.add_argument("--days", type=int, help="length of the period (120)")
