@@ -1,0 +1,1 @@
+"""The real-time service: what `ml_pipeline/serve.py` starts."""
