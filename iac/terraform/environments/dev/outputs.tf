@@ -25,7 +25,7 @@ output "bucket_names" {
 
 output "key_arns" {
   description = "Keys, by what they protect."
-  value = merge(module.storage.key_arns, module.cluster.key_arns, module.streaming.key_arns, module.observability.key_arns, {
+  value = merge(module.storage.key_arns, module.cluster.key_arns, module.streaming.key_arns, module.valkey.key_arns, module.observability.key_arns, {
     images = module.registry.key_arn
     logs   = module.network.log_key_arn
   })
@@ -59,6 +59,11 @@ output "cluster_name" {
 output "bootstrap_servers" {
   description = "Addresses of the brokers, for the overlay's KAFKA_BOOTSTRAP_SERVERS and for terraform/topics."
   value       = module.streaming.bootstrap_servers
+}
+
+output "state_address" {
+  description = "Address of the account state, for state.url in the Secret scoring-state."
+  value       = module.valkey.address
 }
 
 output "alert_topic_arn" {

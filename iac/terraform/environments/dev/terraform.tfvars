@@ -11,6 +11,7 @@ admin_role_arn          = "arn:aws:iam::111122223333:role/platform-admin"
 alert_email             = "fraud-platform-dev@example.com"
 monthly_budget_usd      = 1500
 broker                  = { instance_type = "kafka.t3.small", disk_gib = 100 }
+valkey                  = { node_type = "cache.t4g.small", nodes = 2, snapshot_days = 7 }
 objectives              = { consumer_lag = 100000, p99_latency_ms = 200, error_percent = 1 }
 
 node_groups = {

@@ -101,6 +101,17 @@ variable "broker" {
   type        = object({ instance_type = string, disk_gib = number })
 }
 
+variable "valkey" {
+  description = "Account state: machine of a node, how many, and days that its snapshots are kept."
+  type        = object({ node_type = string, nodes = number, snapshot_days = number })
+}
+
+variable "valkey_token" {
+  description = "Password of the account state: from whoever applies (TF_VAR_valkey_token), in no file."
+  type        = string
+  sensitive   = true
+}
+
 variable "objectives" {
   description = "Bounds that raise an alarm: records behind, milliseconds of the 99th percentile, percent of requests."
   type        = object({ consumer_lag = number, p99_latency_ms = number, error_percent = number })

@@ -69,6 +69,22 @@ module "streaming" {
   brokers                  = !var.emulated
 }
 
+module "valkey" {
+  source = "../../modules/valkey"
+
+  name                     = local.name
+  account_id               = var.account_id
+  region                   = var.region
+  vpc_id                   = module.network.vpc_id
+  subnet_ids               = module.network.intra_subnet_ids
+  client_security_group_id = module.cluster.node_security_group_id
+  node_type                = var.valkey.node_type
+  nodes                    = var.valkey.nodes
+  snapshot_days            = var.valkey.snapshot_days
+  auth_token               = var.valkey_token
+  log_retention_days       = var.log_retention_days
+}
+
 module "observability" {
   source = "../../modules/observability"
 

@@ -11,6 +11,7 @@ admin_role_arn          = "arn:aws:iam::333344445555:role/platform-admin"
 alert_email             = "fraud-platform-prod@example.com"
 monthly_budget_usd      = 15000
 broker                  = { instance_type = "kafka.m7g.xlarge", disk_gib = 1000 }
+valkey                  = { node_type = "cache.r7g.large", nodes = 3, snapshot_days = 35 }
 objectives              = { consumer_lag = 10000, p99_latency_ms = 50, error_percent = 0.1 }
 
 node_groups = {

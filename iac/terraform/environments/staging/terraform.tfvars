@@ -11,6 +11,7 @@ admin_role_arn          = "arn:aws:iam::222233334444:role/platform-admin"
 alert_email             = "fraud-platform-staging@example.com"
 monthly_budget_usd      = 3000
 broker                  = { instance_type = "kafka.m7g.large", disk_gib = 250 }
+valkey                  = { node_type = "cache.t4g.medium", nodes = 2, snapshot_days = 7 }
 objectives              = { consumer_lag = 20000, p99_latency_ms = 100, error_percent = 0.5 }
 
 node_groups = {

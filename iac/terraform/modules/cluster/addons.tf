@@ -13,12 +13,18 @@ resource "aws_eks_addon" "network" {
   resolve_conflicts_on_update = "OVERWRITE"
 }
 
-# After the nodes, for they run on them. Without metrics-server no HorizontalPodAutoscaler would ever scale.
+# After the nodes, for they run on them. Without metrics-server no HorizontalPodAutoscaler would ever scale, without
+# the driver no PersistentVolumeClaim would ever get its disk.
 resource "aws_eks_addon" "workload" {
-  for_each = toset(["coredns", "metrics-server"])
+  for_each = {
+    aws-ebs-csi-driver = module.disk_role.arn
+    coredns            = null
+    metrics-server     = null
+  }
 
   cluster_name                = aws_eks_cluster.this.name
   addon_name                  = each.key
+  service_account_role_arn    = each.value
   resolve_conflicts_on_create = "OVERWRITE"
   resolve_conflicts_on_update = "OVERWRITE"
 
@@ -37,4 +43,18 @@ module "cni_role" {
 resource "aws_iam_role_policy_attachment" "cni" {
   role       = module.cni_role.name
   policy_arn = "arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy"
+}
+
+module "disk_role" {
+  source = "../irsa"
+
+  name            = "${var.name}-ebs-csi"
+  oidc_provider   = local.oidc_provider
+  namespace       = "kube-system"
+  service_account = "ebs-csi-controller-sa"
+}
+
+resource "aws_iam_role_policy_attachment" "disk" {
+  role       = module.disk_role.name
+  policy_arn = "arn:aws:iam::aws:policy/service-role/AmazonEBSCSIDriverPolicy"
 }

@@ -67,6 +67,11 @@ run "is_private_encrypted_and_logged" {
     condition     = jsondecode(aws_eks_addon.network["vpc-cni"].configuration_values).enableNetworkPolicy == "true"
     error_message = "The CNI must enforce NetworkPolicies."
   }
+
+  assert {
+    condition     = keys(aws_eks_addon.workload) == ["aws-ebs-csi-driver", "coredns", "metrics-server"]
+    error_message = "Names, figures to scale by, and disks for claims are needed."
+  }
 }
 
 run "nodes_keep_their_credentials_and_disks_to_themselves" {

@@ -1,0 +1,1 @@
+"""The infrastructure as code, and the one command that changes it: `python -m iac.apply`."""
