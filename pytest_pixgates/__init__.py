@@ -10,23 +10,31 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_pixgates.core.errors import NotMeasured, PixgatesError, PolicyError, ToolError
-    from pytest_pixgates.core.family import Context, Family, Gate
+    from pytest_pixgates.core.family import About, Context, Family, Gate
     from pytest_pixgates.core.limit import Limit
     from pytest_pixgates.core.measurement import Measurement
     from pytest_pixgates.core.record import Record, Run
     from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity, ToolUse
     from pytest_pixgates.core.subject import Subject
     from pytest_pixgates.core.verdict import Outcome, Verdict, any_of
+    from pytest_pixgates.evidence.approval import Approval, verify_approval
+    from pytest_pixgates.evidence.ledger import LedgerError, NonceLedger
+    from pytest_pixgates.evidence.verify import verify_evidence
+    from pytest_pixgates.model_gate.scores import Scores
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "About",
+    "Approval",
     "Context",
     "Family",
     "Finding",
     "Gate",
+    "LedgerError",
     "Limit",
     "Measurement",
+    "NonceLedger",
     "NotMeasured",
     "Outcome",
     "PixgatesError",
@@ -35,23 +43,30 @@ __all__ = [
     "Record",
     "Run",
     "Scan",
+    "Scores",
     "Severity",
     "Subject",
     "ToolError",
     "ToolUse",
     "Verdict",
     "any_of",
+    "verify_approval",
+    "verify_evidence",
 ]
 
 _MODULES = {
-    "errors": ("NotMeasured", "PixgatesError", "PolicyError", "ToolError"),
-    "family": ("Context", "Family", "Gate"),
-    "limit": ("Limit",),
-    "measurement": ("Measurement",),
-    "record": ("Record", "Run"),
-    "scan": ("Finding", "Problem", "Scan", "Severity", "ToolUse"),
-    "subject": ("Subject",),
-    "verdict": ("Outcome", "Verdict", "any_of"),
+    "core.errors": ("NotMeasured", "PixgatesError", "PolicyError", "ToolError"),
+    "core.family": ("About", "Context", "Family", "Gate"),
+    "core.limit": ("Limit",),
+    "core.measurement": ("Measurement",),
+    "core.record": ("Record", "Run"),
+    "core.scan": ("Finding", "Problem", "Scan", "Severity", "ToolUse"),
+    "core.subject": ("Subject",),
+    "core.verdict": ("Outcome", "Verdict", "any_of"),
+    "evidence.approval": ("Approval", "verify_approval"),
+    "evidence.ledger": ("LedgerError", "NonceLedger"),
+    "evidence.verify": ("verify_evidence",),
+    "model_gate.scores": ("Scores",),
 }
 
 
@@ -60,7 +75,7 @@ def __getattr__(name: str) -> object:
         if name in names:
             import importlib
 
-            return getattr(importlib.import_module(f"{__name__}.core.{module}"), name)
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

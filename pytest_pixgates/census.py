@@ -62,7 +62,7 @@ class Collection:
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Note every gate, and every test among the gates that is none, before anything can deselect it."""
-        marked = _families_of(item)
+        marked = families_of(item)
         self._tests.add((item.path, _test_name(item)))
         if item.nodeid in self._candidates:
             self.census.problems.append(f"{item.nodeid} was collected twice, so one hides the other")
@@ -76,7 +76,7 @@ class Collection:
     def finish(self, selected: list[pytest.Item]) -> None:
         """Note the gates that are left, and say why the others are gone."""
         for item in selected:
-            if families := _families_of(item):
+            if families := families_of(item):
                 self.claim(item, families)
         self._find_narrowing()
 
@@ -126,7 +126,7 @@ class Collection:
         return {self.policy.path} - self._files if self.declares() else set()
 
 
-def _families_of(item: pytest.Item) -> frozenset[str]:
+def families_of(item: pytest.Item) -> frozenset[str]:
     """The families that `item` is a gate of: by the policy, or by asking for their fixture."""
     if isinstance(item, items.DeclaredGate):
         return frozenset({item.parent.family.name})

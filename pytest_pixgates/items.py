@@ -50,7 +50,8 @@ class PolicySection(pytest.Collector):
         for gate in self.gates:
             item: DeclaredGate = DeclaredGate.from_parent(self, name=gate.name)
             item.gate = gate
-            item.add_marker(self.family.name)
+            for marker in (self.family.name, *gate.markers):
+                item.add_marker(marker)
             yield item
 
 

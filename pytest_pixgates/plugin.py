@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _session: pytest.StashKey[GateSession] = pytest.StashKey()
 # Sections of the policy, and a fixture of pytest, that a family of that name would hide.
-_TAKEN = ("pixgates", "environments", "tools", "request")
+_TAKEN = ("pixgates", "environments", "tools", "evidence", "affects", "request")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,8 +44,10 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_pixgates_families() -> list[Family]:
     from pytest_pixgates.data_contract.family import DataContract
     from pytest_pixgates.infra.family import Infra
+    from pytest_pixgates.latency.family import Latency
+    from pytest_pixgates.model_gate.family import ModelGate
 
-    return [Infra(), DataContract()]
+    return [Infra(), DataContract(), ModelGate(), Latency()]
 
 
 # First, so that the markers are known before another plugin asks for them.

@@ -26,16 +26,20 @@ import pytest
 
 import pytest_pixgates
 from pytest_pixgates import items, recorder, scope
-from pytest_pixgates.census import RECORDER, Census, Collection
+from pytest_pixgates.census import RECORDER, Census, Collection, families_of
 from pytest_pixgates.core import decode, environ, process, record, waivers
 from pytest_pixgates.core.errors import PolicyError
-from pytest_pixgates.core.family import Context, Family, Gate
+from pytest_pixgates.core.family import OTHERS, Context, Family, Gate
 from pytest_pixgates.core.known import Known
 from pytest_pixgates.core.policy import Policy
 from pytest_pixgates.core.record import Record, Run
 from pytest_pixgates.core.verdict import Outcome
+from pytest_pixgates.history import remember
+from pytest_pixgates.history.remember import Past
 
 _WORKER = "pixgates"
+_ALONE_SECONDS = 4 * 3600
+_MOST_SLIDES = 3
 _UNREMARKABLE = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
@@ -50,12 +54,15 @@ class GateSession:
         self.census = self.collection.census
         self.known = Known(policy)
         self.run: Run | None = None
+        self.explains = False  # set by `pixgates explain`, which only looks: the records of the last run stay
         self._id = environ.run_id()
         self._records: dict[str, Record] = {}
         self._seen_nodes: set[str] = set()
         self._provided: dict[str, object] = {}
         self._files_collected: set[Path] = set()
         self._tests_collected: set[tuple[Path, str]] = set()
+        self._beside_others = contextlib.ExitStack()
+        self._notes: list[str] = []
         self._scratch = Path(self.workerinput[_WORKER]) if self.workerinput else None
 
     # What families and their tests get
@@ -64,6 +71,8 @@ class GateSession:
         """What a test of `family` receives; the asking test is a gate from now on, if it wasn't one already."""
         if RECORDER not in item.stash:
             self.collection.claim(item, frozenset({family.name}))
+        if family.alone:
+            self._beside_others.close()  # a test that asks for it only now must not wait for itself
         if family.name not in self._provided:
             self._provided[family.name] = family.fixture(self._context(family))
         return self._provided[family.name]
@@ -77,6 +86,7 @@ class GateSession:
             progress=self._progress,
             expected=lambda: frozenset(self.census.expected.values()),
             known=partial(self.known.mark, family.name),
+            reports=self.folder,
         )
 
     @property
@@ -123,6 +133,13 @@ class GateSession:
                 except Exception as error:
                     raise pytest.UsageError(f"{type(family).__qualname__}.gates() failed: {error!r}") from error
 
+    # After whoever shuffles. The same order in each worker, which xdist demands.
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Families that need the machine alone come last."""
+        alone = frozenset(name for name, family in self.families.items() if family.alone)
+        items.sort(key=lambda item: not alone.isdisjoint(families_of(item)))
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.collection.finish(session.items)
         if not self.workerinput and (self.census.expected or self.collection.reach != "none"):
@@ -138,9 +155,20 @@ class GateSession:
 
         before = recording.use(_LateSink(item))
         try:
-            return (yield)
+            with self._beside_others:
+                self._share(item)
+                return (yield)
         finally:
             recording.use(before)
+
+    def _share(self, item: pytest.Item) -> None:
+        """Hold the lock of the others while `item` runs, so that a family that needs the machine alone can wait."""
+        alone = {name for name, family in self.families.items() if family.alone}
+        if alone.isdisjoint(self.census.families.values()) or self.census.families.get(item.nodeid) in alone:
+            return
+        from pytest_pixgates.core.alone import held
+
+        self._beside_others.enter_context(held(self.scratch / OTHERS, alone=False, timeout=_ALONE_SECONDS))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -215,7 +243,7 @@ class GateSession:
 
     def _open(self) -> None:
         """Put a run that is "running" where the last run's records were. Raises UsageError if that can't be done."""
-        if self.run is not None:
+        if self.run is not None or self.explains:
             return
         self.run = Run(
             id=self._id or uuid.uuid4().hex,
@@ -235,13 +263,16 @@ class GateSession:
         if self.folder.resolve() != default.parent.resolve():
             default.unlink(missing_ok=True)  # or an older green would answer whoever asks in the usual place
 
-    def _save(self, run: Run) -> None:
+    def _save(self, run: Run, past: Past | None = None) -> None:
         """Make `run` the records and the reports, all of them, so that none of an earlier run stays beside it."""
         from pytest_pixgates import report
+        from pytest_pixgates.report.beside import gathered
 
         self.run = run
+        shown = [name for name, family in self.families.items() if not family.private]
+        beside = gathered(run, self.policy.root, self.folder, shown, past) if past else None
         try:
-            report.write(run, self.folder)
+            report.write(run, self.folder, beside)
         except OSError as error:
             raise pytest.UsageError(f"{self.folder}: records can't be written: {error.strerror}") from None
 
@@ -271,7 +302,12 @@ class GateSession:
             records=tuple(sorted(found, key=lambda each: each.gate)),
         )
         self._refuse_another_run(run)
-        self._save(closed)
+        past = remember.past(closed, self.policy, self.folder)
+        self._save(closed, past)
+        kept = remember.keep(closed, self.policy, self.folder)
+        problems = dict.fromkeys(filter(None, (past.problem, kept)))
+        self._notes += [f"no history: {problem}" for problem in problems]
+        self._notes += [f"slow slide: {each}" for each in remember.slides(closed, past.entries)[:_MOST_SLIDES]]
 
     def _refuse_another_run(self, run: Run) -> None:
         """Leave the records of a run alone that started here meanwhile. Raises UsageError."""
@@ -325,10 +361,12 @@ class GateSession:
         if self.run is None or self.run.status != "closed":
             return
         from pytest_pixgates.report import terminal
+        from pytest_pixgates.report.text import cut, plain
 
         terminalreporter.section("pixgates")
         width = terminalreporter._tw.fullwidth
-        for line in terminal.summary(self.run, color=terminalreporter.hasmarkup, width=width):
+        lines = terminal.summary(self.run, color=terminalreporter.hasmarkup, width=width)
+        for line in [*lines[:-1], *(cut(plain(note), 3 * width) for note in self._notes), lines[-1]]:
             terminalreporter.line(line)
 
 

@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_pixgates.core import environ
+from pytest_pixgates.core import environ, quantity
 
 if TYPE_CHECKING:
     from pytest_pixgates.core.policy import Policy
+    from pytest_pixgates.evidence.keys import PrivateKey
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -48,6 +49,41 @@ def add_report_dir(parser: argparse.ArgumentParser) -> None:
 
 def report_dir(args: argparse.Namespace, reviewed: Policy) -> Path:
     """As the plugin chooses it, as far as that can be told from here."""
-    if named := args.report_dir or environ.report_dir():
-        return Path(named)
+    if given := args.report_dir or environ.report_dir():
+        return Path(given)
     return environ.REPORTS if args.config else reviewed.root / environ.REPORTS
+
+
+def add_key(parser: argparse.ArgumentParser) -> None:
+    """Register the options that say where the private key is, of which one must be given."""
+    key = parser.add_mutually_exclusive_group(required=True)
+    key.add_argument("--key", type=Path, metavar="FILE", help="the private key, which only you can read")
+    key.add_argument("--key-env", type=named, metavar="NAME", help="the variable that holds the private key")
+    key.add_argument("--key-command", type=named, metavar="COMMAND", help="a command that prints the private key")
+
+
+def private_key(args: argparse.Namespace) -> PrivateKey:
+    """The key that was named. Ask first, so that nothing that is started later inherits its variable.
+
+    Raises UsageError, PixgatesError.
+    """
+    from pytest_pixgates.evidence import keys
+
+    if args.key:
+        return keys.from_file(args.key)
+    return keys.from_environment(args.key_env) if args.key_env else keys.from_command(args.key_command)
+
+
+def named(text: str) -> str:
+    """A name that is not empty: an unset variable in a pipeline must not switch a check off."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; leave the option out or give it a value")
+    return text
+
+
+def seconds(text: str) -> float:
+    """A length of time as people write it, such as 30m."""
+    try:
+        return quantity.seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

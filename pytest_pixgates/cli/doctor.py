@@ -9,45 +9,40 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pytest_pixgates.cli import inputs
 from pytest_pixgates.cli.arguments import add_config, policy_if_any
+from pytest_pixgates.cli.inputs import Check
+from pytest_pixgates.cli.needs import tools_of
 from pytest_pixgates.core import environ
 from pytest_pixgates.core.errors import PixgatesError, PolicyError
 from pytest_pixgates.core.policy import Policy
 from pytest_pixgates.core.process import run
-from pytest_pixgates.core.tools import GO, HADOLINT, JUDGES, KUBECTL, ToolSpec, cache_directory, find, tool_directory
+from pytest_pixgates.core.tools import (
+    GO,
+    JUDGES,
+    ToolSpec,
+    cache_directory,
+    find,
+    tool_directory,
+)
 
 if TYPE_CHECKING:
     from pytest_pixgates.cli.arguments import Subparsers
     from pytest_pixgates.infra.policy import InfraPolicy
 
 _OLDEST_PYTHON = (3, 11)
-_INFRA_MODULES = ("yaml", "kubernetes_validate", "tree_sitter", "tree_sitter_hcl")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the report. Without `fix` the thing is there."""
-
-    what: str
-    detail: str
-    fix: str = ""
-    required: bool = True
-
-    @property
-    def state(self) -> str:
-        """ok, missing, or optional for what is missing and may be."""
-        if not self.fix:
-            return "ok"
-        return "missing" if self.required else "optional"
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Register `doctor`."""
-    doctor = subparsers.add_parser("doctor", help="say what this machine lacks, and how to mend it")
+    doctor = subparsers.add_parser(
+        "doctor",
+        help="say what this machine lacks, and how to mend it",
+        epilog="exit code: 0 all that is needed is there, 1 something is missing, 4 asked wrongly",
+    )
     add_config(doctor)
     doctor.set_defaults(run=run_doctor)
 
@@ -73,16 +68,40 @@ def checks(args: argparse.Namespace) -> Iterator[Check]:
     with_baseline = reviewed is not None and reviewed.baseline is not None
     yield _command("git", "knows what the baseline was before a change" if with_baseline else "")
     yield _command("make")
-    root = reviewed.root if reviewed else Path.cwd()
+    required = tools_of(reviewed, infra)
     for spec in JUDGES:
-        required = infra is not None and _needs(infra, root, spec)
-        yield _tool(spec, reviewed, required=required)
+        yield _tool(spec, reviewed, required=spec in required)
     yield _tool(GO, reviewed, required=False, use="; only builds tflint")
+    root = reviewed.root if reviewed else Path.cwd()
     if infra is not None:
-        yield from (_module(name) for name in _INFRA_MODULES)
+        yield from inputs.infra(infra, root)
         yield _terraform_mirror(infra, root)
+    if reviewed is not None:
+        yield from _families(reviewed)
+        yield from inputs.evidence(reviewed)
     yield _writable("tool directory", tool_directory(), "PIXGATES_TOOL_DIR")
     yield _writable("cache directory", cache_directory(), "PIXGATES_CACHE_DIR")
+
+
+def _families(reviewed: Policy) -> Iterator[Check]:
+    """What the other families of the policy need; a section that is odd is told as such."""
+    from pytest_pixgates.data_contract.policy import DataContractPolicy
+    from pytest_pixgates.latency.policy import LatencyPolicy
+    from pytest_pixgates.model_gate.policy import ModelGatePolicy
+
+    known: dict[str, tuple[type, Any]] = {
+        "data_contract": (DataContractPolicy, inputs.data_contract),
+        "model_gate": (ModelGatePolicy, inputs.model_gate),
+        "latency": (LatencyPolicy, inputs.latency),
+    }
+    for name, (kind, needs) in known.items():
+        if name in reviewed.sections:
+            try:
+                settings = reviewed.settings(name, kind)
+            except PolicyError as error:
+                yield Check(f"[{name}]", error.message, error.remedy or "correct it")
+            else:
+                yield from needs(settings, reviewed.root)
 
 
 def _policy(args: argparse.Namespace) -> tuple[Check, Policy | None, InfraPolicy | None]:
@@ -99,22 +118,6 @@ def _policy(args: argparse.Namespace) -> tuple[Check, Policy | None, InfraPolicy
     except PolicyError as error:
         return Check(name, error.message, error.remedy or "correct it"), None, InfraPolicy()
     return Check(name, str(reviewed.path)), reviewed, infra
-
-
-def _needs(infra: InfraPolicy, root: Path, spec: ToolSpec) -> bool:
-    if spec is HADOLINT:
-        return bool(infra.hadolint)
-    return spec is not KUBECTL or _renders(infra, root)
-
-
-def _renders(infra: InfraPolicy, root: Path) -> bool:
-    """Whether a gate renders an overlay, which takes kubectl."""
-    from pytest_pixgates.infra.family import matches
-    from pytest_pixgates.infra.kustomize import is_overlay
-
-    gated = (root / target for pattern in infra.checkov for target in matches(root, pattern, with_files=True))
-    consistency = infra.consistency.overlays or infra.consistency.environments
-    return bool(infra.kubernetes or infra.kubernetes_expect or consistency) or any(map(is_overlay, gated))
 
 
 def _python() -> Check:
@@ -148,11 +151,6 @@ def _tool(spec: ToolSpec, reviewed: Policy | None, *, required: bool, use: str =
     except PixgatesError as error:
         return Check(spec.name, f"{error.message}; {needed}", error.remedy or spec.install, required)
     return Check(spec.name, f"{tool.version} ({tool.path}), {needed}")
-
-
-def _module(name: str) -> Check:
-    fix = "" if importlib.util.find_spec(name) else "pip install 'pytest-pixgates[infra]'"
-    return Check(f"module {name}", "for -m infra", fix)
 
 
 def _writable(what: str, directory: Path, variable: str) -> Check:

@@ -15,7 +15,10 @@ from typing import NoReturn
 from pytest_pixgates import __version__
 from pytest_pixgates.core.errors import PixgatesError, PolicyError, UsageError
 
-COMMANDS = ("tools", "doctor", "verdict", "baseline", "pre-push", "contract")
+COMMANDS = (
+    "init", "doctor", "tools", "explain", "verdict", "prove", "report", "history", "baseline", "pre-push", "affected",
+    "expiring", "contract", "keygen", "sign", "verify", "approve",
+)  # fmt: skip
 
 USAGE_ERROR = 4  # as pytest's
 INTERRUPTED = 130  # as a shell's
@@ -33,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names in a report are not all ASCII; some terminals are
     try:
-        args = _parser(named if set(named) <= set(COMMANDS) and named else COMMANDS).parse_args(arguments)
+        args = parser(named if set(named) <= set(COMMANDS) and named else COMMANDS).parse_args(arguments)
         return int(args.run(args))
     except (PolicyError, UsageError) as error:
         return _failed(error, USAGE_ERROR, as_json="--json" in arguments)
@@ -43,13 +46,14 @@ def main(argv: list[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _parser(commands: Iterable[str]) -> argparse.ArgumentParser:
-    parser = _Parser(prog="pixgates", description="Quality gates whose green is evidence.")
-    parser.add_argument("--version", action="version", version=f"pixgates {__version__}")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+def parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+    """What reads the arguments of `commands`."""
+    made = _Parser(prog="pixgates", description="Quality gates whose green is evidence.")
+    made.add_argument("--version", action="version", version=f"pixgates {__version__}")
+    subparsers = made.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in commands:
         importlib.import_module(f"pytest_pixgates.cli.{command.replace('-', '_')}").add_parser(subparsers)
-    return parser
+    return made
 
 
 def _failed(error: PixgatesError, code: int, *, as_json: bool) -> int:

@@ -20,23 +20,36 @@ def add_parser(subparsers: Subparsers) -> None:
     actions = tools.add_subparsers(title="actions", metavar="ACTION", required=True)
 
     judges = ", ".join(spec.name for spec in JUDGES)
-    install = actions.add_parser("install", help="bring what is missing, without root")
-    install.add_argument(
-        "names", nargs="*", type=_tool_name, metavar="NAME", help=f"one of {', '.join(TOOLS)} (default: {judges})"
+    install = actions.add_parser(
+        "install",
+        help="bring what is missing, without root",
+        epilog="exit code: 0 all are there, 1 one can't be had, 4 asked wrongly",
     )
+    install.add_argument(
+        "names",
+        nargs="*",
+        type=_tool_name,
+        metavar="NAME",
+        help=f"one of {', '.join(TOOLS)} (default: what the policy needs, without any {judges})",
+    )
+    add_config(install)
     install.set_defaults(run=run_install)
 
-    listing = actions.add_parser("list", help="name, version, digest and path of each tool; exit 1 if one is missing")
+    listing = actions.add_parser(
+        "list",
+        help="name, version, digest and path of each tool",
+        epilog="exit code: 0 all are there and supported, 1 one is not, 4 asked wrongly",
+    )
     add_config(listing)
     listing.set_defaults(run=run_list)
 
 
 def run_install(args: argparse.Namespace) -> int:
-    """Install each tool; go on after one that can't be had. 0 if all are there."""
+    """Install each tool; go on after one that can't be had. 0 if all are there. Raises PolicyError."""
     from pytest_pixgates.core.install import install
 
     failed = 0
-    for name in dict.fromkeys(args.names or [spec.name for spec in JUDGES]):
+    for name in dict.fromkeys(args.names or _needed(args)):
         try:
             done = install(name, say=_progress)
         except PixgatesError as error:
@@ -45,6 +58,18 @@ def run_install(args: argparse.Namespace) -> int:
         else:
             _line(name, done.tool.version, f"{done.how}: {done.tool.path}")
     return 1 if failed else 0
+
+
+def _needed(args: argparse.Namespace) -> list[str]:
+    """The tools that the gates of the policy run; without a policy, all. Raises PolicyError."""
+    from pytest_pixgates.cli.needs import tools_of
+    from pytest_pixgates.infra.policy import InfraPolicy
+
+    reviewed = policy_if_any(args)
+    if reviewed is None:
+        return [spec.name for spec in JUDGES]
+    infra = reviewed.settings("infra", InfraPolicy) if "infra" in reviewed.sections else None
+    return [spec.name for spec in tools_of(reviewed, infra)]
 
 
 def run_list(args: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from pytest_pixgates.cli.arguments import CONFIG, add_config, add_report_dir, policy_file, report_dir
+from pytest_pixgates.cli.arguments import CONFIG, add_config, add_report_dir, named, policy_file, report_dir, seconds
 from pytest_pixgates.core import commit, environ, policy, quantity, record
 from pytest_pixgates.core.errors import PixgatesError
 from pytest_pixgates.core.policy import DEFAULT_MAX_AGE, Policy
@@ -38,21 +38,21 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add_report_dir(parser)
     add_config(parser)
-    parser.add_argument("--env", type=_named, metavar="NAME", help="the environment that is asked for")
-    parser.add_argument("--run-id", type=_named, metavar="ID", help=f"default: ${environ.RUN_ID}")
+    parser.add_argument("--env", type=named, metavar="NAME", help="the environment that is asked for")
+    parser.add_argument("--run-id", type=named, metavar="ID", help=f"default: ${environ.RUN_ID}")
     parser.add_argument(
         "--family",
-        type=_named,
+        type=named,
         action="append",
         default=[],
         metavar="NAME",
         help="ask for this family only; repeatable",
     )
     parser.add_argument(
-        "--max-age", type=_seconds, metavar="AGE", help=f"such as 30m; default: the environment's, or {DEFAULT_MAX_AGE}"
+        "--max-age", type=seconds, metavar="AGE", help=f"such as 30m; default: the environment's, or {DEFAULT_MAX_AGE}"
     )
     parser.add_argument(
-        "--commit", type=_named, metavar="REV", help="also ask whether what was judged is what this commit holds"
+        "--commit", type=named, metavar="REV", help="also ask whether what was judged is what this commit holds"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead")
     parser.set_defaults(run=run_verdict)
@@ -114,17 +114,3 @@ def _document(outcome: Outcome, run: Run | None, refusals: list[Refusal]) -> str
     reasons = [{"rule": each.rule, "where": each.where, "what": each.what, "fix": each.fix} for each in refusals]
     document = {"verdict": outcome.value, "run": run.id if run else None, "refusals": reasons}
     return json.dumps(document, indent=1) + "\n"
-
-
-def _named(text: str) -> str:
-    """A name that is not empty: an unset variable in a pipeline must not switch a check off."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError("it is empty; leave the option out or give it a value")
-    return text
-
-
-def _seconds(text: str) -> float:
-    try:
-        return quantity.seconds(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

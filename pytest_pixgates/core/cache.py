@@ -8,6 +8,7 @@ another machine.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import hmac
 import json
@@ -17,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pytest_pixgates.core import files
+from pytest_pixgates.core import files, tools
 
 UNUSED_DAYS = 30
 """After so long an entry that nobody asked for goes."""
@@ -61,6 +62,28 @@ class Cache:
 
     def _mac(self, digest: str, answer: Any) -> str:
         return hmac.new(self._key, digest.encode() + b"\0" + _canonical(answer), "sha256").hexdigest()
+
+
+def between_runs(family: str) -> Cache | None:
+    """This user's answers of the family's earlier runs; None where they can't be kept."""
+    from platformdirs import user_data_path
+
+    try:  # the key is never where a pipeline would keep a cache
+        cache = Cache(tools.cache_directory() / family, own_key(user_data_path("pixgates")))
+    except OSError:
+        return None
+    cache.forget_unused()
+    return cache
+
+
+@functools.cache
+def code(*distributions: str) -> str:
+    """The digest of this package's code, and the versions of those `distributions` that are installed."""
+    import importlib.metadata
+
+    installed = [name for name in distributions if any(importlib.metadata.distributions(name=name))]
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in installed]
+    return ", ".join([files.tree_sha256(Path(__file__).parents[1]), *versions])
 
 
 def own_key(folder: Path) -> bytes:

@@ -6,6 +6,7 @@ be missing there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from pytest_pixgates.core.refusal import Refusal
 # What tells pytest how to run the gates, beside the folder of the policy.
 STEERING = ("conftest.py", "pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 _SHOWN = 5
+# What Terraform leaves beside its sources and reads as no source. Not `x.tfstate.auto.tfvars`, which it reads.
+_LEFT = re.compile(r"\.(tfplan|tfstate(\.(\d+\.)?backup|\.lock\.info)?)$")
 
 
 def judge(run: Run, policy: Policy, revision: str) -> list[Refusal]:
@@ -37,13 +40,15 @@ def judge(run: Run, policy: Policy, revision: str) -> list[Refusal]:
 
 def differing(root: Path, revision: str, paths: Sequence[str]) -> Iterator[str]:
     """The files below `paths` that are not in `root` as they are in `revision`. Raises NotMeasured."""
+    if any("\0" in path for path in paths):
+        raise NotMeasured("the name of a subject holds a NUL, which no file's does", remedy="run the gates again")
     sha, below = git.commit(root, revision, "name one that is here, or fetch it"), ("--", *paths)
     options = ("--no-ext-diff", "--no-renames", "--ignore-submodules=none", "--name-only", "--relative", "-z")
     yield from _names(root, "diff", *options, sha, *below)
     ignored = set(_names(root, "ls-files", "--others", "--ignored", "--exclude-standard", "-z", *below))
     for name in _names(root, "ls-files", "--others", "-z", *below):
         # A file that is ignored, and judged by its own name, is data that was never meant for a commit.
-        if not files.made_by_tools(Path(name)) and not (name in ignored and name in paths):
+        if not files.made_by_tools(Path(name)) and not (name in ignored and (name in paths or _LEFT.search(name))):
             yield name
     for entry in _names(root, "ls-files", "-v", "-z", *below):
         flag, _, name = entry.partition(" ")

@@ -11,10 +11,14 @@ RUN_ID = "PIXGATES_RUN_ID"
 REPORT_DIR = "PIXGATES_REPORT_DIR"
 TARGET = "PIXGATES_TARGET"
 TERRAFORM_MIRROR = "PIXGATES_TF_MIRROR"
+HISTORY = "PIXGATES_HISTORY"
+AGAINST = "PIXGATES_AGAINST"
+REPORT_URL = "PIXGATES_REPORT_URL"
 
 POLICY = Path("gates", "gates.toml")
 REPORTS = Path(".pixgates")
 # Where CI says which branch a pull request goes to: GitHub, GitLab, Jenkins.
+_BRANCHES = ("GITHUB_REF_NAME", "CI_COMMIT_BRANCH", "BRANCH_NAME")  # where it says which it runs on
 _TARGET_BRANCHES = ("GITHUB_BASE_REF", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "CHANGE_TARGET")
 
 
@@ -50,3 +54,31 @@ def terraform_mirror() -> str:
 def report_dir() -> str:
     """Where records and reports go unless an option says so; or ""."""
     return os.environ.get(REPORT_DIR, "")
+
+
+def is_pull_request() -> bool:
+    """Whether CI says that this run is of a pull request, whose branch anybody may have named."""
+    return any(map(os.environ.get, _TARGET_BRANCHES))
+
+
+def branch() -> str:
+    """The branch that CI says it runs on; or ""."""
+    return next(filter(None, map(os.environ.get, _BRANCHES)), "")
+
+
+def history() -> str:
+    """Where the history is, if not beside the records: a file, or `mlflow+` and MLflow's address; or ""."""
+    return os.environ.get(HISTORY, "")
+
+
+def against() -> str:
+    """The records that a run is held against, if not the history's; or ""."""
+    return os.environ.get(AGAINST, "")
+
+
+def report_url() -> str:
+    """The page where people find the reports of this run: as given, else that of its job on GitHub; or ""."""
+    if named := os.environ.get(REPORT_URL, ""):
+        return named
+    server, repository, run = (os.environ.get(f"GITHUB_{each}", "") for each in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
+    return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""

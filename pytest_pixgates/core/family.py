@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pytest_pixgates.core.scan import Scan
     from pytest_pixgates.core.verdict import Verdict
 
+OTHERS = "others.lock"
+
 
 def _silent(_: str) -> AbstractContextManager[None]:
     return nullcontext()
@@ -37,6 +39,7 @@ class Context:
     `settings` is the family's section of the policy. `scratch` is a folder shared by all processes of this run.
     `progress(text)` is a context manager that shows what a slow tool does while it runs. `expected()` are the ids
     (family/name) of the gates that this run is going to judge, so that work for several can be done at once.
+    `reports` is the folder of the run's reports, where a family may leave files for people in a folder of its name.
     `known(scan, never=rules)` gives a scan, once waivers are applied to it, with what the baseline knows marked so.
     """
 
@@ -47,6 +50,12 @@ class Context:
     progress: Callable[[str], AbstractContextManager[None]] = _silent
     expected: Callable[[], frozenset[str]] = frozenset
     known: Callable[..., Scan] = _nothing_known
+    reports: Path | None = None
+
+    @property
+    def others(self) -> Path:
+        """The lock (see `alone`) that the items of other families share while they run."""
+        return self.scratch / OTHERS
 
     @property
     def root(self) -> Path:
@@ -59,12 +68,30 @@ class Context:
 
 
 @dataclass(frozen=True)
+class About:
+    """A gate in words, for `pixgates explain`: what it `checks`, and how it comes to its `verdict`.
+
+    `keys` are the further keys of the section that it goes by. `docs` is where more is written.
+    """
+
+    checks: str
+    verdict: str
+    keys: tuple[str, ...] = ()
+    docs: str = ""
+
+
+@dataclass(frozen=True)
 class Gate:
-    """A gate that the policy declares: `run` gets the family's fixture. `key` is its key in the section."""
+    """A gate that the policy declares: `run` gets the family's fixture. `key` is its key in the section.
+
+    `markers` are those of the family's further markers that select it. `about` explains it.
+    """
 
     name: str
     run: Callable[[Any], Scan | Verdict]
     key: str = ""
+    markers: tuple[str, ...] = ()
+    about: About | None = None
 
 
 class Family(ABC):
@@ -72,12 +99,15 @@ class Family(ABC):
 
     `markers` are further markers inside the family, each with a line of help. `private` says that what its gates work
     on may not be shown: of a failure then only what this package says is told, no values and no other words.
+    `alone` says that they need the machine to themselves: they run last, and while one holds `Context.others` alone,
+    nothing else of the run runs.
     """
 
     name: str
     summary: str
     markers: Mapping[str, str] = {}
     private: bool = False
+    alone: bool = False
 
     @abstractmethod
     def settings(self) -> type:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from pytest_pixgates.core.errors import PixgatesError
 
@@ -22,18 +25,52 @@ def made_by_tools(path: Path) -> bool:
 
 def write_atomically(path: Path, text: str) -> None:
     """Put `text` at `path` so that a reader sees the old file or the new one, never half. Raises OSError."""
+    with _written(path, text) as temporary:
+        temporary.replace(path)
+
+
+def write_new(path: Path, text: str) -> bool:
+    """Put `text` at `path`, whole, unless something is there; says whether it did. Raises OSError."""
+    with _written(path, text) as temporary:
+        try:
+            path.hardlink_to(temporary)  # unlike a rename it never takes the place of a file
+        except FileExistsError:
+            return False
+        return True
+
+
+@contextmanager
+def _written(path: Path, text: str) -> Iterator[Path]:
+    """`text` in a temporary file beside `path`, which is gone afterwards unless it was moved."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, named = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(named)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())  # mkstemp's 0600 would keep reports from whoever uploads them
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        temporary.chmod(0o666 & ~_umask())  # mkstemp's 0600 would keep reports from whoever uploads them
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def regular(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+    """The file at `path`, opened, and what it is: of what was opened, so that nothing can be put in its place.
+
+    Raises OSError, also for what is no plain file: a pipe would keep its reader waiting.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "that is no plain file")
+        file = os.fdopen(handle, "rb", closefd=False)
+        yield file, status
+    finally:
+        os.close(handle)
 
 
 @contextmanager

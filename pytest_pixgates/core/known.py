@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_pixgates.core import baseline, environ, git, own
+from pytest_pixgates.core import baseline, git, own
 from pytest_pixgates.core.baseline import Baseline, Entry
 from pytest_pixgates.core.errors import PixgatesError
 from pytest_pixgates.core.policy import Policy
@@ -204,7 +204,7 @@ def unmeasured(record: Record) -> bool:
 
 
 def _before(policy: Policy) -> Before:
-    target = environ.target() or policy.general.target or git.default_target(policy.folder)
+    target = policy.target
     folder, at = policy.folder, git.merge_base(policy.folder, target)
     text = git.file_at(folder, at, baseline.FILE)
     adopting = text is None

@@ -24,8 +24,11 @@ class Limit:
     """
 
     at_least: Number | None = None
+    """The least that it may be, such as `0.7` or `"99%"`."""
     at_most: Number | None = None
+    """The most that it may be, such as `"50ms"` or `"0.1%"`; one of the two."""
     environments: Mapping[str, Number] = field(default_factory=dict)
+    """Stricter values, by environment."""
 
     def __post_init__(self) -> None:
         if (self.at_least is None) == (self.at_most is None):
@@ -50,7 +53,8 @@ class Limit:
     def within(self, environment: str) -> Limit:
         """The limit that holds in `environment`."""
         value = self.environments.get(environment, self.base)
-        return Limit(at_least=value) if self.at_most is None else Limit(at_most=value)
+        bound = {"at_least": value} if self.at_most is None else {"at_most": value}
+        return dataclasses.replace(self, **bound, environments={})
 
 
 def resolved(settings: Any, environment: str, known: frozenset[str], key: str) -> Any:

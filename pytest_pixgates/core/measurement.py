@@ -15,17 +15,18 @@ from typing import NoReturn
 from pytest_pixgates.core import quantity, recording
 from pytest_pixgates.core.quantity import Number
 from pytest_pixgates.core.subject import Subject
-from pytest_pixgates.core.verdict import Outcome, Verdict
+from pytest_pixgates.core.verdict import Figure, Outcome, Verdict
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measurement:
     """`value` measured on `n` observations, with one-sided bounds `lower` and `upper`, each at 1 - alpha.
 
-    `sample` names the rows it was measured on (a digest); two measurements compare only on the same rows, through
+    `sample` stands for the rows it was measured on; two measurements compare only if theirs are equal, through
     `difference`, which gives the paired interval of "this minus that". `needs` says, for a limit that the data does
     not decide, how much more data would. `subjects` are the files that it is about, without which a gate can't pass:
-    `pixgates verdict` hashes them again. An exact count or size has `lower == value == upper`.
+    `pixgates verdict` hashes them again. `counted` says what `n` counts ("positives"). An exact count or size has
+    `lower == value == upper`.
     """
 
     name: str
@@ -34,11 +35,12 @@ class Measurement:
     upper: float
     n: int
     unit: str = ""
-    sample: str = ""
+    sample: object = ""
     subjects: tuple[Subject, ...] = ()
     needs: Callable[[float], str] | None = dataclasses.field(default=None, repr=False)
     difference: Callable[[Measurement, Measurement], Measurement] | None = dataclasses.field(default=None, repr=False)
     minus: tuple[Measurement, float] | None = dataclasses.field(default=None, repr=False)
+    counted: str = ""
 
     __array_ufunc__ = None  # keeps NumPy from comparing elementwise, which would hide the verdict
 
@@ -68,7 +70,7 @@ class Measurement:
         base, before = self.minus or (self, 0.0)
         return dataclasses.replace(
             self,
-            name=f"{base.name} - {before + margin:g}",
+            name=f"{base.name} {'+' if before + margin < 0 else '-'} {abs(before + margin):g}",
             value=self.value - margin,
             lower=self.lower - margin,
             upper=self.upper - margin,
@@ -97,10 +99,15 @@ class Measurement:
         return self.lower == self.value == self.upper
 
     def __str__(self) -> str:
-        number = f"{self.value:.6g}{self.unit}"
+        number = quantity.shown(self.value, self.unit)
         if self.is_exact:
-            return f"{self.name} {number}, n = {self.n}"
-        return f"{self.name} {number} [{self.lower:.6g}, {self.upper:.6g}], n = {self.n}"
+            return f"{self.name} {number}, {self._counted}"
+        bounds = f"[{quantity.shown(self.lower)}, {quantity.shown(self.upper)}]"
+        return f"{self.name} {number} {bounds}, {self._counted}"
+
+    @property
+    def _counted(self) -> str:
+        return f"n = {self.n}" + (f" {self.counted}" if self.counted else "")
 
     def _judge(self, operator: str, limit: Number | Measurement) -> Verdict:
         if isinstance(limit, Measurement):
@@ -122,28 +129,22 @@ def _against_limit(measured: Measurement, operator: str, limit: Number) -> Verdi
     broken = _not_usable(measured)
     if broken:
         return Verdict(Outcome.ERROR, check, str(measured), reason=broken)
-    outcome = _decide(measured, operator, bound)
+    figures = (_figure(measured, operator, bound),)
+    outcome = figures[0].outcome
     if outcome is Outcome.PASS:
-        return Verdict(outcome, check, str(measured))
+        return Verdict(outcome, check, str(measured), figures=figures)
     if outcome is Outcome.FAIL:
         beyond = "" if measured.is_exact else "the whole interval is beyond the limit; "
         reason = f"{beyond}off by {abs(measured.value - bound):.4g}{measured.unit}"
-        return Verdict(outcome, check, str(measured), reason)
+        return Verdict(outcome, check, str(measured), reason, figures=figures)
     needs = measured.needs(bound) if measured.needs else "more data, for a narrower interval"
-    return Verdict(
-        outcome, check, str(measured), reason="the interval holds the limit, so the data does not decide", needs=needs
-    )
+    reason = "the interval holds the limit, so the data does not decide"
+    return Verdict(outcome, check, str(measured), reason, needs, figures=figures)
 
 
-def _decide(measured: Measurement, operator: str, bound: float) -> Outcome:
-    holds: dict[str, tuple[bool, bool]] = {  # (certainly holds, may hold)
-        ">=": (measured.lower >= bound, measured.upper >= bound),
-        ">": (measured.lower > bound, measured.upper > bound),
-        "<=": (measured.upper <= bound, measured.lower <= bound),
-        "<": (measured.upper < bound, measured.lower < bound),
-    }
-    certainly, maybe = holds[operator]
-    return Outcome.PASS if certainly else Outcome.INCONCLUSIVE if maybe else Outcome.FAIL
+def _figure(measured: Measurement, operator: str, limit: float) -> Figure:
+    lower, upper = (bound if math.isfinite(bound) else None for bound in (measured.lower, measured.upper))
+    return Figure(measured.name, measured.value, lower, upper, operator, limit, measured.n, measured.unit)
 
 
 def _not_usable(measured: Measurement) -> str:

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_pixgates.core import baseline, decode, files, limit, quantity, tolerance
+from pytest_pixgates.core import baseline, decode, environ, files, git, limit, quantity, tolerance
 from pytest_pixgates.core.baseline import Baseline
 from pytest_pixgates.core.errors import PolicyError
 from pytest_pixgates.core.scan import INLINE_SKIP, Finding, State
 from pytest_pixgates.core.tools import TOOLS
+from pytest_pixgates.core.trust import Trust
 
 WAIVERS = "waivers.toml"
 DEFAULT_MAX_AGE = "24h"
@@ -31,13 +32,14 @@ _EXAMPLE_PATH = "iac/prod/*.tf"
 
 @dataclass(frozen=True, slots=True)
 class General:
-    """`[pixgates]`: `alpha` is the share of runs that may pass at the limit itself, one-sided.
-
-    `target` is the branch that changes go to, as git knows it ("origin/main"): the baseline counts as it was there.
-    """
+    """`[pixgates]`."""
 
     alpha: float = 0.05
+    """The share of runs in which a gate may pass at the limit itself, one-sided."""
     target: str = ""
+    """The branch that changes go to, as git knows it; else what the clone noted as `origin/HEAD`, `origin/main` or
+    `origin/master`.
+    """
 
     def __post_init__(self) -> None:
         if self.target.startswith("-"):
@@ -48,10 +50,18 @@ class General:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`[environments.NAME]`: the families or gate ids that it `requires`, and how old their evidence may be."""
+    """`[environments.NAME]`: what must have passed before anything goes there."""
 
     requires: tuple[str, ...] = ()
+    """Families, or gate ids (`infra/checkov[iac/prod]`), that must have passed; the family needs a section here."""
     max_age: str = DEFAULT_MAX_AGE
+    """How old the run may be."""
+    subjects: tuple[str, ...] = ()
+    """Names that `pixgates verify` must be asked for."""
+    unjudged: tuple[str, ...] = ()
+    """Names of subjects that no gate judges, so that only the signer vouches for them."""
+    single_use: bool = False
+    """`pixgates verify` must be given a ledger that remembers what was used."""
 
     def __post_init__(self) -> None:
         quantity.seconds(self.max_age)
@@ -59,19 +69,25 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """A finding tolerated for a while: exactly one rule, at a path (see `matches`), of a resource if given.
-
-    All of `owner`, `reason` and `expires` are required, and `expires` lies at most 90 days ahead.
-    """
+    """A finding tolerated for a while: exactly one rule, at a path (see `matches`), of a resource if given."""
 
     id: str
+    """What people call it; no two are called alike."""
     rule: str
+    """The one rule that is broken."""
     path: str
+    """Where, as findings show it; after the first name it may have `*` (within a part) and `**` (any number of parts).
+    """
     owner: str
+    """Who answers for it."""
     reason: str
+    """Why it is tolerated."""
     expires: datetime.date
+    """The last day on which it counts; at most 90 days ahead."""
     resource: str = ""
+    """What breaks the rule, if only that is meant; for `inline-skip` the rule that is skipped, and needed."""
     ticket: str = ""
+    """Where the work on it is followed."""
 
     def __post_init__(self) -> None:
         for name in ("id", "rule", "path", "owner", "reason"):
@@ -102,7 +118,10 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The reviewed policy. `sections` are the families' own, still as plain tables."""
+    """The reviewed policy. `sections` are the families' own, still as plain tables.
+
+    `affects` is `[affects]`: patterns of files, and the families whose verdict a change of them can alter.
+    """
 
     path: Path
     root: Path
@@ -114,6 +133,8 @@ class Policy:
     waivers: Mapping[str, tuple[Waiver, ...]] = field(default_factory=dict)
     baseline: Baseline | None = None
     environment: str = ""
+    trust: Trust = field(default_factory=Trust)
+    affects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -124,6 +145,11 @@ class Policy:
     def sha256(self) -> str:
         """The digest of everything reviewed: the whole folder of gates: Python gates, waivers, the baseline."""
         return files.tree_sha256(self.folder)
+
+    @property
+    def target(self) -> str:
+        """The revision that changes go to. Raises NotMeasured without a repository."""
+        return environ.target() or self.general.target or git.default_target(self.folder)
 
     def settings(self, name: str, kind: type) -> Any:
         """The section of the family `name` as a `kind`, its limits those of the environment. Raises PolicyError."""
@@ -177,7 +203,7 @@ def load(
     """
     path = Path(os.path.normpath(path.absolute()))  # the folder above its own is the repository, wherever we stand
     text, data = _read(path, f"write it, or name another with {option}")
-    known = {"pixgates", "environments", "tools"}
+    known = {"pixgates", "environments", "tools", "evidence", "affects"}
     try:
         sections = {name: table for name, table in data.items() if name not in known}
         _refuse_unknown(sections, families, beside=known)
@@ -193,8 +219,12 @@ def load(
             waivers=_load_waivers(path.parent / WAIVERS, families),
             baseline=_load_baseline(path.parent / baseline.FILE, families),
             environment=environment,
+            trust=decode.decode(Trust, data.get("evidence", {}), "evidence"),
+            affects=decode.decode(dict[str, tuple[str, ...]], data.get("affects", {}), "affects"),
         )
         _refuse_unjudged(policy)
+        _refuse_keys_for_nothing(policy)
+        _refuse_affecting_nothing(policy)
         if environment and environment not in policy.environments:
             raise decode.unknown_key(environment, policy.environments, "environments")
     except decode.DecodeError as error:
@@ -253,6 +283,31 @@ def _refuse_unjudged(policy: Policy) -> None:
                 problem = f"{required!r}: no family {family!r} has a section here"
                 key = f"environments.{name}.requires[{index}]"
                 raise decode.DecodeError(key, f"{problem}; {decode.hint(family, policy.sections)}")
+
+
+def _refuse_keys_for_nothing(policy: Policy) -> None:
+    """Raise DecodeError for a trusted key of an environment that there is not."""
+    for group, trusted in (("keys", policy.trust.keys), ("owners", policy.trust.owners)):
+        for index, key in enumerate(trusted):
+            for name in key.environments:
+                if name not in policy.environments:
+                    where = f"evidence.{group}[{index}].environments"
+                    problem = f"the key {key.name} is for {name!r}; {decode.hint(name, policy.environments)}"
+                    raise decode.DecodeError(where, problem)
+
+
+def _refuse_affecting_nothing(policy: Policy) -> None:
+    """Raise DecodeError for a pattern that reaches into every folder, and for a family that there is not."""
+    for pattern, families in policy.affects.items():
+        where = f"affects.{pattern}"
+        parts = pattern.split("/")
+        if not {"", ".", ".."}.isdisjoint(parts):
+            raise decode.DecodeError(where, "must be written relative to the repository, and without . or ..")
+        if parts[0] == "*" or "**" in parts[0]:
+            raise decode.DecodeError(where, f"too wide: it must begin with a name, such as {_EXAMPLE_PATH!r}")
+        for family in families:
+            if family not in policy.sections:
+                raise decode.DecodeError(where, f"no family {family!r} here; {decode.hint(family, policy.sections)}")
 
 
 def _read(path: Path, remedy: str) -> tuple[str, dict[str, Any]]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import IO
 from urllib.parse import quote
 
 from pytest_pixgates.core.errors import ToolError, ToolMissing, ToolOutputTooLarge, ToolTimeout
@@ -91,6 +92,42 @@ def run(
     return Completed(process.returncode, out, err)
 
 
+class Background:
+    """A program that runs beside what this process does."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ended(self) -> int | None:
+        """Its return code; None while it runs."""
+        if not _has_exited(self._process):
+            return None
+        status = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return status.si_status if status is not None else None
+
+
+@contextlib.contextmanager
+def background(
+    argv: Sequence[str | os.PathLike[str]], *, cwd: Path, log: Path, env: Mapping[str, str] | None = None
+) -> Iterator[Background]:
+    """Run a program beside the block, and end it and its whole process group after it: TERM, then KILL.
+
+    `log` gets what it prints; `env` as for `run`. Raises ToolMissing, or ToolError for a `cwd` that is no folder.
+    """
+    command = tuple(os.fspath(part) for part in argv)
+    with contextlib.ExitStack() as stack:
+        with _interrupts_held():
+            output = stack.enter_context(log.open("wb"))
+            process = _start(command, cwd, {**inherited_environment(), **(env or {})}, output)
+            stack.enter_context(_ended_with_its_group(process))
+        yield Background(process)
+        _terminate(process)
+
+
 @contextlib.contextmanager
 def pool(workers: int) -> Iterator[ThreadPoolExecutor]:
     """Threads to run programs in. If the block is left by an exception, Ctrl-C too, their programs are ended."""
@@ -138,7 +175,9 @@ def _interrupts_held() -> Iterator[None]:
             handler(*held[0])
 
 
-def _start(command: tuple[str, ...], cwd: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
+def _start(
+    command: tuple[str, ...], cwd: Path, env: dict[str, str], output: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
     if not cwd.is_dir():
         raise ToolError(mask(f"cannot run {Path(command[0]).name} in {cwd}: it is not a folder"))
     try:
@@ -147,8 +186,8 @@ def _start(command: tuple[str, ...], cwd: Path, env: dict[str, str]) -> subproce
             cwd=cwd,
             env=env,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=output or subprocess.PIPE,
+            stderr=subprocess.STDOUT if output else subprocess.PIPE,
             start_new_session=True,
         )
     except FileNotFoundError:
@@ -201,11 +240,7 @@ def _ended_with_its_group(process: subprocess.Popen[bytes]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        give_up = time.monotonic() + _TERM_GRACE
-        while not _has_exited(process) and time.monotonic() < give_up:
-            time.sleep(0.01)
+        _terminate(process)
         raise
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -214,6 +249,15 @@ def _ended_with_its_group(process: subprocess.Popen[bytes]) -> Iterator[None]:
         for pipe in (process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
+
+
+def _terminate(process: subprocess.Popen[bytes]) -> None:
+    """Ask the group to end, and give its leader time to."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    give_up = time.monotonic() + _TERM_GRACE
+    while not _has_exited(process) and time.monotonic() < give_up:
+        time.sleep(0.01)
 
 
 def _ended_early(command: tuple[str, ...], why: str, streams: Iterable[bytearray]) -> str:

@@ -64,6 +64,11 @@ def seconds(text: Number) -> float:
     return value
 
 
+def shown(number: float, unit: str = "") -> str:
+    """A measured number as every report writes it."""
+    return f"{number:.6g}{unit}"
+
+
 def _finite(number: float, text: object) -> float:
     try:
         finite = math.isfinite(number)

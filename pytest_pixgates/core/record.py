@@ -20,6 +20,7 @@ from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.verdict import Outcome, Verdict
 
 SCHEMA = 1
+"""Raised when a reader could take what is written for something else: docs/versions.md."""
 FILE_NAME = "records.json"
 
 
@@ -36,7 +37,12 @@ class Check:
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
-        return (*self.verdict.subjects, *(self.scan.subjects if self.scan else ()))
+        return (*self.verdict.subjects, *(self.scan.subjects if self.scan is not None else ()))
+
+    @property
+    def cached(self) -> bool:
+        """Whether it was kept from an earlier run."""
+        return self.scan.cached if self.scan is not None else self.verdict.cached
 
     @classmethod
     def of(cls, check: object) -> Check:
@@ -129,7 +135,9 @@ def loads(text: str | bytes, where: str = FILE_NAME) -> Run:
     data = _parse(text, where)
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
-        raise RecordError(f"{where}: schema {schema!r} is not {SCHEMA}, which this version reads")
+        newer = type(schema) is int and schema > SCHEMA
+        remedy = "update pytest-pixgates to the version that ran the gates" if newer else "run the gates again"
+        raise RecordError(f"{where}: schema {schema!r} is not {SCHEMA}, which this version reads", remedy=remedy)
     try:
         return decode.decode(Run, data)
     except decode.DecodeError as error:

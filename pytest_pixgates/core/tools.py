@@ -75,13 +75,14 @@ TFLINT = _spec("tflint", "0.50", "1", ("--version",), r"TFLint version (\S+)")
 CHECKOV = _spec("checkov", "3.3", "4", ("--version",), r"^v?(\d+\.\d+\.\d+\S*)", "checkov")
 KUBECTL = _spec("kubectl", "1.29", "2", ("version", "--client", "-o", "json"), r'"gitVersion":\s*"v?([^"]+)"')
 HADOLINT = _spec("hadolint", "2.15", "3", ("--version",), r"Haskell Dockerfile Linter v?(\d\S*)")
+LOCUST = _spec("locust", "2.47", "3", ("--version",), r"^locust (\d\S*)", "locust")
 # Only to build tflint, whose module asks for this version.
 GO = _spec("go", "1.26.3", "2", ("version",), r"go version go(\S+)")
 
 TOOLS: Mapping[str, ToolSpec] = MappingProxyType(
-    {spec.name: spec for spec in (TERRAFORM, TFLINT, CHECKOV, HADOLINT, KUBECTL, GO)}
+    {spec.name: spec for spec in (TERRAFORM, TFLINT, CHECKOV, HADOLINT, KUBECTL, LOCUST, GO)}
 )
-JUDGES: tuple[ToolSpec, ...] = (TERRAFORM, TFLINT, CHECKOV, HADOLINT, KUBECTL)
+JUDGES: tuple[ToolSpec, ...] = (TERRAFORM, TFLINT, CHECKOV, HADOLINT, KUBECTL, LOCUST)
 """The tools whose word a gate takes; `go` only brings tflint."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -39,11 +40,64 @@ _RANK = {outcome: rank for rank, outcome in enumerate(Outcome)}
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """What a check compared: a measured `value` between its bounds (None: unbounded), against `limit`.
+
+    `operator` is that of the comparison (">=", ">", "<=", "<"), `n` how many were counted.
+    """
+
+    name: str
+    value: float
+    lower: float | None
+    upper: float | None
+    operator: str
+    limit: float
+    n: int
+    unit: str = ""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The bounds, infinite where there is none."""
+        lower = self.lower if self.lower is not None and math.isfinite(self.lower) else -math.inf
+        upper = self.upper if self.upper is not None and math.isfinite(self.upper) else math.inf
+        return lower, upper
+
+    @property
+    def end(self) -> float:
+        """The end of the interval that is the nearer to the wrong side of the limit."""
+        lower, upper = self.interval
+        return lower if self.operator in (">=", ">") else upper
+
+    @property
+    def room(self) -> float:
+        """How far that end is on the right side of the limit; below 0 on the wrong one."""
+        return self.end - self.limit if self.operator in (">=", ">") else self.limit - self.end
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the interval by itself says of the limit; ERROR for what is no number, or no comparison."""
+        if not (math.isfinite(self.value) and math.isfinite(self.limit)):
+            return Outcome.ERROR
+        lower, upper = self.interval
+        holds = {  # (certainly holds, may hold)
+            ">=": (lower >= self.limit, upper >= self.limit),
+            ">": (lower > self.limit, upper > self.limit),
+            "<=": (upper <= self.limit, lower <= self.limit),
+            "<": (upper < self.limit, lower < self.limit),
+        }
+        if self.operator not in holds:
+            return Outcome.ERROR
+        certainly, maybe = holds[self.operator]
+        return Outcome.PASS if certainly else Outcome.INCONCLUSIVE if maybe else Outcome.FAIL
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The result of one check. Truthy only for PASS; asking for its truth records it on the running gate.
 
     `check` is what was asked ("recall >= 0.8"), `measured` what was found and on how much, `reason` why it is not
-    PASS, `needs` what would change it, `subjects` what was judged.
+    PASS, `needs` what would change it, `subjects` what was judged. `cached` if it was kept from an earlier run, on the
+    same subjects. `figures` are the numbers behind it, for a picture.
     """
 
     outcome: Outcome
@@ -52,6 +106,8 @@ class Verdict:
     reason: str = ""
     needs: str = ""
     subjects: tuple[Subject, ...] = ()
+    cached: bool = False
+    figures: tuple[Figure, ...] = ()
 
     def __bool__(self) -> bool:
         recording.note(self)
@@ -62,7 +118,8 @@ class Verdict:
 
     def lines(self) -> list[str]:
         """The failure text: one line for each thing that a reader needs, the outcome first."""
-        labelled = (("measured", self.measured), ("because", self.reason), ("needs", self.needs))
+        measured = self.measured + " (cached)" * self.cached
+        labelled = (("measured", measured), ("because", self.reason), ("needs", self.needs))
         head = f"{self.outcome.value}: {self.check}"
         return [head, *(f"  {label}: {text}" for label, text in labelled if text)]
 
@@ -84,6 +141,7 @@ def any_of(*checks: Verdict | Scan) -> Verdict:
         reason="" if best.outcome else "; ".join(verdict.reason for verdict in verdicts if verdict.reason),
         needs=best.needs,
         subjects=tuple(dict.fromkeys(subject for check in checks for subject in check.subjects)),
+        figures=tuple(figure for verdict in verdicts for figure in verdict.figures),
     )
     recording.replace(checks, combined)
     return combined

@@ -19,6 +19,7 @@ from great_expectations.expectations.registry import _registered_metrics, regist
 from great_expectations.validator.metric_configuration import MetricConfiguration, MetricConfigurationID
 
 from pytest_pixgates.core.errors import NotMeasured
+from pytest_pixgates.core.spark import collected, micros, quoted
 from pytest_pixgates.data_contract import expectations, logical, patterns
 from pytest_pixgates.data_contract.rules import Expectation, Reference
 
@@ -160,29 +161,15 @@ class Rows:
         if not self.spark:
             rows: list[dict[str, Any]] = native.collect(engine="streaming").rows(named=True)
             return rows
-        settings = {"spark.sql.adaptive.enabled": "false", "spark.sql.autoBroadcastJoinThreshold": "-1"}
-        session = native.sparkSession
-        before = {name: session.conf.get(name) for name in settings}
-        try:
-            for name, value in settings.items():
-                session.conf.set(name, value)
-            return [row.asDict() for row in native.collect()]
-        finally:
-            for name, value in before.items():
-                session.conf.set(name, value)
+        return collected(native)
 
 
 def _newest_in_spark(native: Any, column: str, dtype: Any) -> nw.LazyFrame[Any]:
     """As for polars: what has no zone is UTC's, whatever the session's zone is."""
     from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-    quoted = "`" + column.replace("`", "``") + "`"
-    if isinstance(dtype, nw.Date):
-        found = f"unix_date(max({quoted})) * 86400000000L"
-    elif dtype.time_zone is None:
-        found = f"timestampdiff(MICROSECOND, TIMESTAMP_NTZ'1970-01-01 00:00:00', max({quoted}))"
-    else:
-        found = f"unix_micros(max({quoted}))"
+    date = isinstance(dtype, nw.Date)
+    found = micros(f"max({quoted(column)})", date=date, zoned=not date and dtype.time_zone is not None)
     asked: nw.LazyFrame[Any] = nw.from_native(native.select(F.expr(found).alias("found")))
     return asked
 

@@ -34,13 +34,15 @@ class DataContract(Family):
 
     def gates(self, settings: DataContractPolicy, root: Path) -> Iterator[Gate]:
         """One gate per data set; one on the words that contracts share, and one on how each contract changed."""
+        from pytest_pixgates.data_contract.about import ABOUT
+
         for name, data in settings.data.items():
-            yield Gate(f"data[{name}]", partial(_data, name), f"data.{name}")
+            yield Gate(f"data[{name}]", partial(_data, name), f"data.{name}", about=ABOUT["data"])
             if data.volume:
-                yield Gate(f"volume[{name}]", partial(_volume, name), f"data.{name}.volume")
-        yield Gate("vocabulary", _vocabulary, "contracts")
+                yield Gate(f"volume[{name}]", partial(_volume, name), f"data.{name}.volume", about=ABOUT["volume"])
+        yield Gate("vocabulary", _vocabulary, "contracts", about=ABOUT["vocabulary"])
         for path in contracts(settings, root):
-            yield Gate(f"changes[{path}]", partial(_changes, path), "contracts")
+            yield Gate(f"changes[{path}]", partial(_changes, path), "contracts", about=ABOUT["changes"])
 
 
 def contracts(settings: DataContractPolicy, root: Path) -> list[str]:

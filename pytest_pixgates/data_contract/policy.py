@@ -15,18 +15,20 @@ from pytest_pixgates.core.errors import NotMeasured
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """The rows of the newest period of `every` ("1h", "1d"), by the moments in `column` as clocks in `zone` show them.
-
-    They are judged by the `periods` before, of which every `cycle`-th is alike (7 days: weekdays). At `alpha`, one of a
-    thousand healthy periods is refused.
-    """
+    """A gate `volume[NAME]`: the newest period holds as many rows as those before it lead one to expect."""
 
     column: str
+    """The column of the moments."""
     every: str = "1d"
+    """The length of a period: `"15m"`, `"6h"`, `"1d"`."""
     zone: str = "UTC"
+    """The time zone whose clocks say where a period begins."""
     periods: int = 56
+    """How many before it are looked at."""
     cycle: int = 7
+    """Every how many periods are alike (7 days: weekdays)."""
     alpha: float = 0.001
+    """The share of healthy periods that is refused."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[1-9][0-9]*[mhd]", self.every):
@@ -41,22 +43,30 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """A data set: the `path` of a file, a folder or a glob, or the `table` of the database at `url`.
-
-    `contract` and `schema` are the contract's file and the object in it; by default the data set's own name says both.
-    `sample` declares that it is not complete, so that shares are judged by their interval. `clock` is the moment at
-    which freshness is judged, or "now". `gaps` allows days without a partition.
-    """
+    """`[data_contract.data.NAME]`: a data set, each a gate `data[NAME]`."""
 
     path: str = ""
+    """A file, a folder, or a glob: Parquet, CSV, NDJSON or Arrow, inside the repository."""
     url: str = ""
+    """Instead of `path`: a database (PostgreSQL or SQLite), by SQLAlchemy's URL; `${NAME}` in it comes from the
+    environment.
+    """
     table: str = ""
+    """The table there."""
     contract: str = ""
+    """The contract's file; by default `gates/contracts/NAME.odcs.yaml`."""
     schema: str = ""
+    """Which of the contract's tables it is; by default NAME, or the only one."""
     sample: bool = False
+    """It is not complete: shares are judged by their interval (Clopper and Pearson at `alpha`)."""
     clock: str = ""
+    """The moment at which age is judged, with its zone, or `"now"`; without it a contract that asks for an age is an
+    ERROR.
+    """
     gaps: bool = False
+    """Days without a partition are allowed between the first and the last (`date=2026-08-01`)."""
     volume: Volume | None = None
+    """A gate on the number of rows, below."""
 
     def __post_init__(self) -> None:
         if bool(self.path) == bool(self.url):
@@ -90,10 +100,14 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class DataContractPolicy:
-    """`[data_contract]`. `contracts` are the files, or globs, that must fit together and change only as they may."""
+    """`[data_contract]`."""
 
     contracts: tuple[str, ...] = ("gates/contracts/*.odcs.yaml",)
+    """The contracts, or globs, that must speak one language (gate `vocabulary`) and break nobody (gates
+    `changes[PATH]`).
+    """
     data: Mapping[str, Data] = field(default_factory=dict)
+    """`[data_contract.data.NAME]`: which data is judged by which contract."""
 
     def __post_init__(self) -> None:
         for name in self.data:

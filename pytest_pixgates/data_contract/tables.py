@@ -21,6 +21,7 @@ import polars as pl
 from pytest_pixgates.core import sources
 from pytest_pixgates.core.errors import NotMeasured
 from pytest_pixgates.core.scan import Problem
+from pytest_pixgates.core.spark import is_spark
 from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.data_contract.engine import Rows
 from pytest_pixgates.data_contract.rules import Expectation, Table
@@ -80,7 +81,7 @@ def open_path(pattern: str, table: Table, root: Path) -> Opened:
 def open_frame(data: Any, table: Table, label: str) -> Opened:
     """A frame of polars, pandas, PyArrow or Spark. Raises Unusable, also for anything else."""
     library = type(data).__module__.partition(".")[0]
-    if library == "pyspark":
+    if is_spark(data):
         return Opened(Rows(nw.from_native(data), spark=True), lambda: ())
     frame = _polars(data, library, label)
     objects = [name for name, dtype in frame.collect_schema().items() if dtype == pl.Object]

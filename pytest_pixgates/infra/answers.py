@@ -8,16 +8,17 @@ ERROR) is never kept beyond its run, for its reason may lie outside of the subje
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_pixgates.core import decode, files, process, tools
-from pytest_pixgates.core.cache import Cache, own_key
+from pytest_pixgates.core import decode, files, process
+from pytest_pixgates.core.cache import Cache, code
 from pytest_pixgates.core.scan import Scan
+
+_READ_WITH = ("kubernetes-validate", "pyyaml", "tree-sitter", "tree-sitter-hcl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Answers:
 
     def _asked(self, question: Question) -> Any:
         target = question.target.relative_to(self._root).as_posix()
-        return decode.encode([question.name, target, question.key, str(self._root), _code(), _environment()])
+        return decode.encode([question.name, target, question.key, str(self._root), code(*_READ_WITH), _environment()])
 
     def _read(self, cache: Cache, asked: object) -> Scan | None:
         try:
@@ -71,29 +72,6 @@ class Answers:
         except decode.DecodeError:
             return None
         return None if any(each.changed(self._root) for each in scan.subjects) else scan
-
-
-def between_runs() -> Cache | None:
-    """This user's answers of earlier runs; None where they can't be kept."""
-    from platformdirs import user_data_path
-
-    try:  # the key is never where a pipeline would keep a cache
-        cache = Cache(tools.cache_directory() / "infra", own_key(user_data_path("pixgates")))
-    except OSError:
-        return None
-    cache.forget_unused()
-    return cache
-
-
-@functools.cache
-def _code() -> str:
-    """The digest of the code that asks and judges, and of the libraries that it reads with."""
-    import importlib.metadata
-
-    read_with = ("kubernetes-validate", "pyyaml", "tree-sitter", "tree-sitter-hcl")
-    installed = [name for name in read_with if any(importlib.metadata.distributions(name=name))]
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in installed]
-    return ", ".join([files.tree_sha256(Path(__file__).parents[1]), *versions])
 
 
 def _environment() -> Sequence[tuple[str, str]]:

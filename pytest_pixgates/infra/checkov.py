@@ -25,11 +25,11 @@ from pytest_pixgates.core.errors import NotMeasured, ToolError
 from pytest_pixgates.core.process import Completed, run
 from pytest_pixgates.core.scan import Finding, Problem, Scan, Severity
 from pytest_pixgates.core.tools import Tool
-from pytest_pixgates.infra import inline_skips, invocation, kustomize
+from pytest_pixgates.infra import inline_skips, invocation, kustomize, saved
 from pytest_pixgates.infra.inputs import Inputs, add_manifest, framework_of, is_workload, read
 
 NAME = "checkov"
-FRAMEWORKS = ("terraform", "kubernetes", "dockerfile", "github_actions")
+FRAMEWORKS = ("terraform", "terraform_plan", "kubernetes", "dockerfile", "github_actions")
 # Off the network, or it waits up to 40 s for answers; and loud enough to hear of modules that it did not load.
 QUIET = {"CKV_SKIP_PACKAGE_UPDATE_CHECK": "true", "BC_SKIP_MAPPING": "TRUE", "LOG_LEVEL": "WARNING"}
 _UNLOADED = re.compile(r"Unable to load module|failed to load via|Failed to download module")
@@ -41,11 +41,16 @@ _MANY = Path(__file__).with_name("checkov_many.py")
 Place = Callable[[dict[str, Any]], tuple[str, int]]
 
 
+def _no_terraform() -> Tool:
+    raise NotMeasured("it is a saved plan, and there is no terraform to show it")
+
+
 @dataclass(frozen=True, slots=True)
 class Checkov:
     """checkov as it is run here. `timeout` is in seconds.
 
-    A kustomize overlay is rendered with `kubectl` first: what counts is what will run.
+    A kustomize overlay is rendered with `kubectl` first, and a saved plan is shown by what `terraform` gives: what
+    counts is what will run.
     """
 
     tool: Tool
@@ -53,6 +58,7 @@ class Checkov:
     frameworks: tuple[str, ...] = FRAMEWORKS
     timeout: float = 600.0
     kubectl: Tool | None = None
+    terraform: Callable[[], Tool] = _no_terraform
 
     def scan(self, target: Path) -> Scan:
         """Judge the file or folder at `target`. Raises ToolError."""
@@ -97,6 +103,8 @@ class Checkov:
         """What checkov is to be asked about `target`. `scratch` must live until it is judged. Raises NotMeasured."""
         if target.is_dir() and kustomize.is_overlay(target) and "kubernetes" in self.frameworks:
             return self._asked_of_overlay(target, scratch)
+        if target.is_file() and saved.is_plan(target) and "terraform_plan" in self.frameworks:
+            return self._asked_of_plan(target, scratch)
         label, inputs = sources.name(target, self.root), read(target, self.root, self.frameworks)
         return self._ask(label, inputs, target, lambda record: _place(record, target, self.root))
 
@@ -122,6 +130,20 @@ class Checkov:
             scan = asked.judge(done)
             subjects = (*scan.subjects, kustomize.subject(rendered, generated))
             return dataclasses.replace(scan, tools=(*scan.tools, kubectl), subjects=subjects)
+
+        return _Asked(asked.argv, judge)
+
+    def _asked_of_plan(self, file: Path, scratch: Path) -> _Asked:
+        label, declared = sources.name(file, self.root), saved.Declared.of(file, self.root)
+        plan = saved.read(file, self.root, self.terraform, self.timeout)
+        inputs = Inputs(folders=[file], problems=[*declared.problems])
+        inputs.add("terraform_plan", label, saved.resources(plan.data))
+        (scratch / "plan.json").write_text(plan.text, encoding="utf-8")
+        asked = self._ask(label, inputs, scratch / "plan.json", lambda each: declared.place(str(each.get("resource"))))
+
+        def judge(done: Completed | None) -> Scan:
+            scan = asked.judge(done)
+            return dataclasses.replace(scan, tools=(*scan.tools, *plan.used))
 
         return _Asked(asked.argv, judge)
 

@@ -35,8 +35,10 @@ class Infra(Family):
 
     def gates(self, settings: InfraPolicy, root: Path) -> Iterator[Gate]:
         """One gate per match of each pattern; one that errors for a pattern that matches nothing."""
+        from pytest_pixgates.infra.about import ABOUT
+
         for tool, target, key in targets(settings, root):
-            yield Gate(gate_name(tool, target), partial(_run, tool, target), key)
+            yield Gate(gate_name(tool, target), partial(_run, tool, target), key, about=ABOUT[tool])
 
 
 def targets(settings: InfraPolicy, root: Path) -> Iterator[tuple[str, str, str]]:

@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from pytest_pixgates.core import process, recording, sources, tools
+from pytest_pixgates.core import cache, process, recording, sources, tools
 from pytest_pixgates.core.errors import NotMeasured
 from pytest_pixgates.core.family import Context
 from pytest_pixgates.core.policy import matches
 from pytest_pixgates.core.scan import Finding, Problem, Scan, State
 from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.tools import Tool, ToolSpec
-from pytest_pixgates.infra import kustomize
-from pytest_pixgates.infra.answers import Answers, Question, between_runs
+from pytest_pixgates.infra import kustomize, saved
+from pytest_pixgates.infra.answers import Answers, Question
 from pytest_pixgates.infra.checkov import Checkov
 from pytest_pixgates.infra.consistency.scan import Consistency
 from pytest_pixgates.infra.consistency.together import Together
@@ -41,7 +41,8 @@ class InfraGates:
         self._settings: InfraPolicy = context.settings
         self._root = context.root.resolve()
         self._tools: dict[str, Tool] = {}
-        self._answers = Answers(context.scratch / "infra", self._root, between_runs() if context.use_cache else None)
+        kept = cache.between_runs("infra") if context.use_cache else None
+        self._answers = Answers(context.scratch / "infra", self._root, kept)
 
     def terraform(self, stack: str | Path) -> Scan:
         """Formatted, initialised from locked providers, valid, and its tests pass."""
@@ -52,7 +53,7 @@ class InfraGates:
         return self._settled("tflint", [stack])
 
     def checkov(self, *paths: str | Path) -> Scan:
-        """No failed check in any of `paths`, files or folders; an overlay is rendered first."""
+        """No failed check in any of `paths`, files or folders; an overlay is rendered, a saved plan shown first."""
         return self._settled("checkov", list(paths))
 
     def hadolint(self, dockerfile: str | Path) -> Scan:
@@ -100,11 +101,11 @@ class InfraGates:
             key = (self._tool(tools.TFLINT).sha256, settings.tflint_config, settings.rulesets)
         elif name == "checkov":
             kubectl = self._tool(tools.KUBECTL).sha256 if kustomize.is_overlay(target) else ""
-            key = (self._tool(tools.CHECKOV).sha256, kubectl, settings.checkov_frameworks)
+            key = (self._tool(tools.CHECKOV).sha256, kubectl, self._shows(target), settings.checkov_frameworks)
         elif name == "hadolint":
             key = (self._tool(tools.HADOLINT).sha256,)
         elif name == "plan":
-            key = (settings.plan_max_changes, self._tool(tools.TERRAFORM).sha256 if _is_binary(target) else "")
+            key = (settings.plan_max_changes, self._shows(target))
         elif name == "kubernetes":
             key = (self._tool(tools.KUBECTL).sha256, settings.kubernetes_versions, self._expected(target))
         else:
@@ -125,8 +126,9 @@ class InfraGates:
             return [(target, partial(tflint.scan, target)) for target in targets]
         if name == "checkov":
             kubectl = self._tool(tools.KUBECTL) if any(map(kustomize.is_overlay, targets)) else None
-            frameworks = settings.checkov_frameworks
-            return Checkov(self._tool(tools.CHECKOV), root, frameworks, settings.seconds, kubectl).scans(targets)
+            show = partial(self._tool, tools.TERRAFORM)
+            tool, frameworks = self._tool(tools.CHECKOV), settings.checkov_frameworks
+            return Checkov(tool, root, frameworks, settings.seconds, kubectl, show).scans(targets)
         if name == "hadolint":
             hadolint = Hadolint(self._tool(tools.HADOLINT), root, settings.seconds)
             return [(target, partial(hadolint.scan, target)) for target in targets]
@@ -150,6 +152,11 @@ class InfraGates:
         """kubectl, if what consistency is asked of `target` may render an overlay. Raises NotMeasured."""
         together = target.name in self._settings.consistency.sets and target.name != "@workflows"
         return self._tool(tools.KUBECTL) if together or kustomize.is_overlay(target) else None
+
+    def _shows(self, target: Path) -> str:
+        """The digest of terraform, if it has to show `target` first. Raises NotMeasured, OSError."""
+        plan = target.is_file() and saved.is_plan(target) and saved.is_binary(target)
+        return self._tool(tools.TERRAFORM).sha256 if plan else ""
 
     # What they answer
 
@@ -244,11 +251,6 @@ class InfraGates:
         if finding.severity.rank < self._settings.severity.rank:
             return dataclasses.replace(finding, state=State.MINOR)
         return self._context.policy.waive("infra", finding)
-
-
-def _is_binary(plan: Path) -> bool:
-    with plan.open("rb") as file:
-        return file.read(2) == b"PK"
 
 
 def combined(name: str, scans: list[Scan]) -> Scan:

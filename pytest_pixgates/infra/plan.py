@@ -6,7 +6,6 @@ finding by name. What is meant to go is waived: by its address, by an owner, unt
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,12 +14,10 @@ from typing import Any
 
 import pytest_pixgates
 from pytest_pixgates.core import files, sources
-from pytest_pixgates.core.errors import ToolError
-from pytest_pixgates.core.process import run
 from pytest_pixgates.core.scan import Finding, Problem, Scan, ToolUse
 from pytest_pixgates.core.sources import Unreadable
 from pytest_pixgates.core.tools import Tool
-from pytest_pixgates.infra import invocation
+from pytest_pixgates.infra import saved
 
 NAME = "plan"
 DATA_LOSS, DESTROY, REPLACE, BLAST, CHECK = (
@@ -30,8 +27,6 @@ DATA_LOSS, DESTROY, REPLACE, BLAST, CHECK = (
     "plan-blast-radius",
     "plan-check",
 )
-LARGEST = 64 * 2**20
-"""The largest plan in bytes."""
 
 _KNOWN = frozenset({"no-op", "read", "create", "update", "delete", "forget"})
 # Types, or how they begin, whose destruction takes data along that no later apply brings back.
@@ -83,11 +78,14 @@ class Plan:
         Raises NotMeasured, OSError.
         """
         label = sources.name(file, self.root)
-        subjects = sources.trees([file], self.root)
-        data, used = self._read(file, label)
+        declared = saved.Declared.of(file, self.root)
+        subjects = sources.trees([file, *declared.made_from(self.root)], self.root)
+        plan = saved.read(file, self.root, self.find, self.timeout)
+        data = plan.data
         problems = tuple(_not_whole(data, label))
         changes = [Change.of(each, label) for each in data["resource_changes"]] if not problems else []
         odd = [f"{each.address}: {', '.join(each.actions)}" for each in changes if not each.known]
+        problems += (*declared.problems, *declared.changed(self.root))
         problems += tuple(Problem(f"plans what is not known here: {each}", label) for each in odd)
         counts = Counter(each.what for each in changes)
         code = files.sha256(Path(__file__))
@@ -99,35 +97,9 @@ class Plan:
             scanned={"resources": len(changes), **({"drifted": drifted} if drifted else {})},
             findings=(*_findings(changes, label), *self._too_many(changes, label), *_failed_checks(data, label)),
             problems=problems,
-            tools=(*used, own),
+            tools=(*plan.used, own),
             subjects=subjects,
         )
-
-    def _read(self, file: Path, label: str) -> tuple[dict[str, Any], tuple[ToolUse, ...]]:
-        if not file.is_file():
-            raise Unreadable("is not a file", label, remedy="save a plan there: terraform plan -out")
-        if file.stat().st_size > LARGEST:
-            raise Unreadable(f"has more than {LARGEST:,} bytes", label, remedy="plan less at once")
-        content, used = file.read_bytes(), tuple[ToolUse, ...]()
-        if content[:2] == b"PK":
-            content, used = self._shown(file)
-        try:
-            data = json.loads(content, parse_constant=_refuse)
-        except (ValueError, RecursionError):
-            fix = "write it with `terraform show -json`, or name what `terraform plan -out` wrote"
-            raise Unreadable("is no plan that can be read", label, remedy=fix) from None
-        if not isinstance(data, dict):
-            raise Unreadable("is JSON, but no plan", label, remedy="write it with `terraform show -json`")
-        return data, used
-
-    def _shown(self, file: Path) -> tuple[bytes, tuple[ToolUse, ...]]:
-        tool = self.find()
-        argv = (tool.path, "show", "-json", "-no-color", file.name)
-        env = {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
-        done = run(argv, cwd=file.parent, timeout=self.timeout, env=env, max_output=LARGEST)
-        if done.returncode:
-            raise ToolError(f"terraform show failed: {done.tail(5)}", remedy="keep the plan in its initialised stack")
-        return done.stdout.encode(), (invocation.used(tool, self.root, argv),)
 
     def _too_many(self, changes: list[Change], label: str) -> Iterator[Finding]:
         changed = sum(each.what not in ("no-op", "read") for each in changes)
@@ -175,10 +147,6 @@ class Change:
 
 def _values(part: object) -> Values:
     return part if isinstance(part, dict) else {}
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
 
 
 def _not_whole(data: dict[str, Any], label: str) -> Iterator[Problem]:

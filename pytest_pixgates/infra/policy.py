@@ -13,20 +13,23 @@ from pytest_pixgates.core.scan import INLINE_SKIP, Finding, Severity
 from pytest_pixgates.infra.consistency.policy import ConsistencyPolicy
 
 NEVER_OFF = ("terraform-validate", "terraform-test", "kubernetes-schema", "kubernetes-expect", "plan-data-loss")
-FRAMEWORKS = ("terraform", "kubernetes", "dockerfile", "github_actions")
+FRAMEWORKS = ("terraform", "terraform_plan", "kubernetes", "dockerfile", "github_actions")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule switched off for good (or on again) at `paths`, which are globs; `reason` says why.
-
-    Of several that match a finding the last one wins.
+    """`[[infra.rules]]`: one rule switched off for good, or on again; of several that match a finding the last one
+    wins.
     """
 
     rule: str
+    """Its id, such as `CKV_AWS_26`."""
     reason: str
+    """Why it does not apply here."""
     paths: tuple[str, ...] = ("**",)
+    """Globs of the files in which it is meant."""
     on: bool = False
+    """Whether it is switched on again."""
 
     def __post_init__(self) -> None:
         if not self.rule.strip() or re.search(r"[*?\[]", self.rule):
@@ -46,32 +49,42 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class InfraPolicy:
-    """`[infra]`. The first six list what each tool judges: paths or globs, relative to the repository.
-
-    `consistency` says what must hold together. `severity` is the lowest that blocks. `kubernetes_expect` names the
-    objects ("Kind/name") that an overlay must render. `tflint_config` overrides the nearest `.tflint.hcl`; `rulesets`
-    are the tflint rulesets beside the bundled one. `terraform_mirror` is a folder laid out
-    host/namespace/type/version/os_arch. `plan_max_changes` is how many resources one plan may change.
-    `timeout` is for one command.
-    """
+    """`[infra]`. Paths and globs are relative to the repository; one that matches nothing is an ERROR."""
 
     terraform: tuple[str, ...] = ()
+    """Folders: formatted, `init` from the lock file, `validate`, and `terraform test` where tests exist."""
     tflint: tuple[str, ...] = ()
+    """Folders."""
     checkov: tuple[str, ...] = ()
+    """Files or folders; a kustomize overlay is judged as it is rendered, a saved plan as terraform shows it."""
     hadolint: tuple[str, ...] = ()
+    """Dockerfiles."""
     kubernetes: tuple[str, ...] = ()
+    """Overlays: rendered, then held against the schemas of each version."""
     plan: tuple[str, ...] = ()
+    """Saved plans: what `terraform plan -out` wrote into its stack, or `terraform show -json` of it."""
     consistency: ConsistencyPolicy = field(default_factory=ConsistencyPolicy)
+    """`[infra.consistency]`: what must hold together."""
     severity: Severity = Severity.NOTE
+    """The lowest that blocks."""
     kubernetes_versions: tuple[str, ...] = ("1.33", "1.34")
+    """The versions whose schemas count."""
     kubernetes_expect: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Overlay → objects (`"Deployment/scoring"`) that it must render."""
     checkov_frameworks: tuple[str, ...] = FRAMEWORKS
+    """What checkov looks for."""
     tflint_config: str = ""
+    """tflint's configuration; else the nearest `.tflint.hcl`."""
     rulesets: tuple[str, ...] = ()
+    """tflint rulesets beside the bundled one, which you have installed."""
     terraform_mirror: str = ""
+    """A folder of providers, laid out `host/namespace/type/version/os_arch`; else `PIXGATES_TF_MIRROR`."""
     plan_max_changes: int = 50
+    """How many resources one plan may change."""
     timeout: str = "10m"
+    """For one command."""
     rules: tuple[Rule, ...] = ()
+    """`[[infra.rules]]`: what is switched off, with a reason."""
 
     def __post_init__(self) -> None:
         quantity.seconds(self.timeout)

@@ -14,30 +14,37 @@ from typing import TypeVar
 from pytest_pixgates.core.record import Record, Run
 from pytest_pixgates.core.scan import Finding, State
 from pytest_pixgates.core.verdict import Outcome
+from pytest_pixgates.history import remember
+from pytest_pixgates.report import told
+from pytest_pixgates.report.beside import NOTHING, Beside
 from pytest_pixgates.report.text import counted, cut, duration, plain
 from pytest_pixgates.report.worklist import Item, excused, worklist
 
+FILE_NAME = "summary.md"
 # GitHub takes 65,536 bytes in a comment; what the parts may use adds up to less than 60,000.
 _TABLE_BYTES, _FIX_BYTES, _LIST_BYTES = 22_000, 10_000, 5_000
-_ROWS, _LINES = 40, 10
+_ROWS, _LINES = 15, 5  # so that the whole of it is one screen
 _CELL = 160
 
 T = TypeVar("T")
 
 
-def render(run: Run) -> str:
+def render(run: Run, beside: Beside = NOTHING) -> str:
     """`run` as Markdown, under 60 KB whatever it holds."""
     items = worklist(run)
+    sliding = [str(each) for each in remember.slides(run, beside.entries)]
     parts = [
         f"# pixgates: {_verdict(run)}",
         _about(run),
         *_section("PARTIAL, not evidence", run.partial, _bullet),
-        *_gates(run),
         *_section("Fix first", items, _item, _FIX_BYTES),
+        *_gates(run, beside),
+        *_section("Slow slides", sliding, _bullet),
         *_section("Expected, but left no record", run.missing, _bullet),
         *_section("Waived", excused(run, State.WAIVED), _excused),
         *_section("Known by the baseline", excused(run, State.KNOWN), _excused),
         *_section("Switched off by the policy", excused(run, State.OFF), _excused),
+        _where(beside),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -66,24 +73,41 @@ def _about(run: Run) -> str:
     return ", ".join(map(_cell, facts))
 
 
-def _gates(run: Run) -> list[str]:
-    records = sorted(run.records, key=lambda record: (-record.outcome.rank, record.gate))
-    if not records:
+def _gates(run: Run, beside: Beside) -> list[str]:
+    """The table: what is not PASS, then what changed against the target, then what is measured against a limit."""
+    if not run.records:
         return []
-    rows, left_out = _fitting(records, _row, _ROWS, _TABLE_BYTES)
-    table = "\n".join(["| gate | outcome | measured | why |", "|---|---|---|---|", *rows])
-    if not left_out:
-        return [table]
-    worst = records[len(rows)].outcome.value
-    return [table, f"… and {counted(left_out, 'more gate')}, the worst of them {worst}; all are in records.json."]
+    target = beside.target
+    records = sorted(run.records, key=lambda each: _rank(each, beside))
+    rows, left_out = _fitting(records, lambda each: _row(each, beside), _ROWS, _TABLE_BYTES)
+    branch = _cell(target.branch) if target else "main"
+    table = "\n".join([f"| | gate | measured | limit | against {branch} |", "|---|---|---|---|---|", *rows])
+    notes = []
+    if left_out:
+        worst = records[len(rows)].outcome.value
+        how = "all of them PASS" if worst == "PASS" else f"the worst of them {worst}"
+        notes.append(f"… and {counted(left_out, 'more gate')}, {how}; all are in report.html.")
+    if target is None or target.entry is None:
+        notes.append(f"Against {branch}: {_cell(target.problem if target else 'no earlier run is known')}.")
+    return [table, *notes]
 
 
-def _row(record: Record) -> str:
-    verdicts = [check.verdict for check in record.checks]
-    worst = max(verdicts, key=lambda verdict: verdict.outcome.rank, default=None)
-    measured = worst.measured if worst is not None else ""
-    cells = (record.gate, record.outcome.value, measured, record.reason)
-    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
+def _rank(record: Record, beside: Beside) -> tuple[int, bool, bool, str]:
+    same = told.against(record, beside.target) in ("", "same")
+    return -record.outcome.rank, same, not any(check.verdict.figures for check in record.checks), record.gate
+
+
+def _row(record: Record, beside: Beside) -> str:
+    told_of = (record.gate, told.measured(record), told.limit(record), told.against(record, beside.target))
+    return f"| {record.outcome.value} | {' | '.join(map(_cell, told_of))} |"
+
+
+def _where(beside: Beside) -> str:
+    """Where the rest is; a link only to what is plainly an address of the web."""
+    files = "report.html, for people, and records.json hold all of it"
+    if re.fullmatch(r"https://[\w./~:-]+", beside.url, re.ASCII):
+        return f"[The full report]({beside.url}): {files}."
+    return f"The full report: {files}, beside this file."
 
 
 def _section(title: str, things: Sequence[T], line: Callable[[T], str], size: int = _LIST_BYTES) -> list[str]:

@@ -5,7 +5,6 @@ Waived and known findings stay out: GitHub ignores SARIF's `suppressions` and wo
 
 from __future__ import annotations
 
-import datetime
 import json
 import posixpath
 from collections import Counter
@@ -15,11 +14,12 @@ from urllib.parse import quote
 from pytest_pixgates.core.record import Run
 from pytest_pixgates.core.scan import Finding
 from pytest_pixgates.core.verdict import Outcome
-from pytest_pixgates.report.text import cut, plain
+from pytest_pixgates.report.text import cut, moment, plain
 from pytest_pixgates.report.worklist import Item, worklist
 
 MOST_RESULTS = 5_000  # GitHub refuses a file with more than 25,000 and shows the first 5,000
 _MOST_TEXT = 1_000
+_UTC = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def render(run: Run) -> dict[str, Any]:
@@ -103,10 +103,10 @@ def _invocation(run: Run, items: list[Item]) -> dict[str, Any]:
     notes += [_notification("warning", f"PARTIAL, not evidence: {reason}") for reason in run.partial]
     invocation = {
         "executionSuccessful": run.outcome is not Outcome.ERROR and not errors,
-        "startTimeUtc": _utc(run.started),
+        "startTimeUtc": f"{moment(run.started):{_UTC}}",
         "toolExecutionNotifications": notes,
     }
-    return invocation | ({"endTimeUtc": _utc(run.ended)} if run.status == "closed" else {})
+    return invocation | ({"endTimeUtc": f"{moment(run.ended):{_UTC}}"} if run.status == "closed" else {})
 
 
 def _notification(level: str, message: str, found: Finding | None = None, run: Run | None = None) -> dict[str, Any]:
@@ -143,11 +143,3 @@ def _inside(path: str) -> str:
     short = posixpath.normpath(path) if path else ""
     outside = short in ("", ".", "..") or short.startswith(("/", "../"))
     return "" if outside else short
-
-
-def _utc(seconds: float) -> str:
-    try:
-        moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    except (OverflowError, ValueError, OSError):
-        moment = datetime.datetime.fromtimestamp(0, datetime.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

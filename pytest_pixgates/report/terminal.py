@@ -55,7 +55,7 @@ def _family(name: str, run: Run, paint: Paint) -> str:
     missing = [node for node in run.missing if run.expected[node].partition("/")[0] == name]
     outcome = Outcome.worst([*(record.outcome for record in records), *[Outcome.ERROR] * bool(missing)])
     passed = sum(record.outcome is Outcome.PASS for record in records)
-    cached = sum(any(scan.cached for scan in record.scans) for record in records)
+    cached = sum(any(check.cached for check in record.checks) for record in records)
     gates = f"{passed}/{len(records) + len(missing)} gates passed"
     rest = f"{gates:<20} {duration(sum(record.seconds for record in records))}" + (f", {cached} cached" * bool(cached))
     return f"{plain(name):<14} {paint(outcome, f'{outcome.value:<12}')} {rest}"

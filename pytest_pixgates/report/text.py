@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 import unicodedata
@@ -16,7 +17,15 @@ _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # controls, direction
 
 def plain(text: str) -> str:
     """`text` on one line, without escape codes, its other control characters shown as U+FFFD."""
-    bare = " ".join(_ESCAPES.sub("", text).split())
+    return _shown(" ".join(_ESCAPES.sub("", text).split()))
+
+
+def code(line: str) -> str:
+    """A line of a file, as `plain` but for its spaces; a tab counts as four."""
+    return _shown(_ESCAPES.sub("", line).expandtabs(4).rstrip())
+
+
+def _shown(bare: str) -> str:
     if bare.isascii() and bare.isprintable():
         return bare
     return "".join("\ufffd" if unicodedata.category(character) in _UNSAFE else character for character in bare)
@@ -40,3 +49,11 @@ def duration(seconds: float) -> str:
 def counted(number: int, thing: str) -> str:
     """ "1 gate", "2 gates"."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def moment(seconds: float) -> datetime.datetime:
+    """Seconds since the epoch, in UTC; the epoch for what is no date."""
+    try:
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    except (OverflowError, ValueError, OSError):
+        return datetime.datetime.fromtimestamp(0, datetime.UTC)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_pixgates.core import documents
 from pytest_pixgates.infra import kustomize
-from pytest_pixgates.infra.consistency import configuration, dockerfile, topic, workflow
+from pytest_pixgates.infra.consistency import configuration, dockerfile, topic, workflow, workflow_jobs
 from pytest_pixgates.infra.consistency.sets import Environment, Sources
 from pytest_pixgates.infra.consistency.world import World
 
@@ -28,7 +28,7 @@ def of_files(files: Mapping[str, str], folder: Path) -> Sources:
     environments = tuple(_environment(name, roots, overlays, files) for name in dict.fromkeys((*overlays, *roots)))
     markers, declared = workflow.markers(folder)
     topics = [topic.declared(text, path) for path, text in files.items() if path.startswith("topics.")]
-    flows = [workflow.selections(text, path, declared) for path, text in files.items() if "/workflows/" in path]
+    flows = {path: text for path, text in files.items() if "/workflows/" in path}
     return Sources(
         roots=roots,
         overlays=overlays,
@@ -38,7 +38,8 @@ def of_files(files: Mapping[str, str], folder: Path) -> Sources:
         topics=tuple(each for found in topics for each in found),
         uses=tuple(use for world in overlays.values() for use in topic.used_by_overlay(world)),
         dockerfiles=tuple(dockerfile.parse(files[each], each, "web") for each in files if each.endswith("Dockerfile")),
-        selections=tuple(each for found in flows for each in found),
+        selections=tuple(each for path in flows for each in workflow.selections(flows[path], path, declared)),
+        jobs=tuple(each for path in flows for each in workflow_jobs.jobs(flows[path], path)),
         markers=markers,
     )
 

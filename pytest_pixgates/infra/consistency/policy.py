@@ -11,26 +11,30 @@ SETS = ("environments", "topics", "images", "workflows")
 
 @dataclass(frozen=True, slots=True)
 class ConsistencyPolicy:
-    """`[infra.consistency]`. Paths and globs are relative to the repository.
-
-    `overlays` and `roots` are judged one by one. `environments` names the overlays and roots of each environment, in
-    the same order, the last being the one that the others must be like; `drift` are the fields ("Kind/name.dotted",
-    `*` is anything) that overlays may differ in. `topics` is the file that declares topics, `topic_sources` are
-    further files that name some. `dockerfiles` maps a Dockerfile to the container that runs its image. `external` is
-    what is made elsewhere ("Secret/name", "Variable/name", "Account/123456789012"). In overlays that `tags_allowed`
-    matches, images may be named by tag.
-    """
+    """`[infra.consistency]`: what must hold together, and what may differ."""
 
     overlays: tuple[str, ...] = ()
+    """kustomize overlays, or globs: what each renders."""
     roots: tuple[str, ...] = ()
+    """Terraform roots, or globs, each with the modules that it calls."""
     environments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Name → its overlays and roots, in the same order; the last is the one that the others must be like. `@NAME`
+    judges each, `@environments` holds all against the last.
+    """
     drift: tuple[str, ...] = ()
+    """Fields that overlays may differ in: `"Deployment/*.spec.replicas"`, where `*` is anything."""
     topics: str = ""
+    """The JSON or YAML that declares Kafka topics, by name or in a list: `@topics`."""
     topic_sources: tuple[str, ...] = ()
+    """Files beside the overlays that name topics, as `topic: name`."""
     dockerfiles: Mapping[str, str] = field(default_factory=dict)
+    """Dockerfile → container that runs its image: `@images`."""
     workflows: tuple[str, ...] = ()
+    """Files of workflows, or globs, whose `pytest -m` is held against the markers: `@workflows`."""
     external: tuple[str, ...] = ()
+    """Made elsewhere: `"Secret/scoring-kafka"`, `"Variable/name"`, `"Topic/name"`, `"Account/602401143452"`."""
     tags_allowed: tuple[str, ...] = ()
+    """Overlays, or globs, in which images may be named by tag rather than by digest."""
 
     def __post_init__(self) -> None:
         for name, folders in self.environments.items():

@@ -18,6 +18,7 @@ from pytest_pixgates.infra.consistency import (
     terraform_variables,
     topic,
     workflow,
+    workflow_jobs,
 )
 from pytest_pixgates.infra.consistency.rule import AnyRule, Rule
 from pytest_pixgates.infra.consistency.sets import Sources
@@ -65,7 +66,7 @@ TOGETHER: Mapping[str, tuple[AnyRule[Sources, Any], ...]] = {
     "environment": (literals.Account(), literals.Region(), literals.Bucket(), literals.Stranger()),
     "topics": (topic.TopicDeclared(), topic.TopicUsed(), topic.TopicPartitions()),
     "images": (dockerfile.ImagePort(), dockerfile.ImageUser()),
-    "workflows": (workflow.Marker(),),
+    "workflows": (workflow.Marker(), workflow_jobs.ExitCode(), workflow_jobs.Cancel()),
 }
 """On several sources, by the set that the policy names."""
 

@@ -12,6 +12,7 @@ from pytest_pixgates.infra.consistency.configuration import Root
 from pytest_pixgates.infra.consistency.dockerfile import Dockerfile
 from pytest_pixgates.infra.consistency.topic import Topic, Use
 from pytest_pixgates.infra.consistency.workflow import Selection
+from pytest_pixgates.infra.consistency.workflow_jobs import Job
 from pytest_pixgates.infra.consistency.world import World
 
 
@@ -46,4 +47,5 @@ class Sources:
     dockerfiles: tuple[Dockerfile, ...] = ()
     selections: tuple[Selection, ...] = ()
     markers: frozenset[str] = frozenset()
+    jobs: tuple[Job, ...] = ()
     external: frozenset[str] = frozenset()

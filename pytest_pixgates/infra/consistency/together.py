@@ -18,7 +18,7 @@ from pytest_pixgates.core.sources import Unreadable
 from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.tools import Tool
 from pytest_pixgates.infra import hcl, invocation, kustomize
-from pytest_pixgates.infra.consistency import configuration, dockerfile, rules, topic, workflow
+from pytest_pixgates.infra.consistency import configuration, dockerfile, rules, topic, workflow, workflow_jobs
 from pytest_pixgates.infra.consistency.policy import ConsistencyPolicy
 from pytest_pixgates.infra.consistency.rule import AnyRule
 from pytest_pixgates.infra.consistency.scan import NAME, absent, judged, rules_used
@@ -162,13 +162,13 @@ class _Reader:
         known, declared = workflow.markers(self.ask.root)
         for name in (*workflow.CONFIGURATIONS, "conftest.py"):
             self._note(self.ask.root / name)
-        found = [
-            each
-            for path in self.ask.files(self.ask.settings.workflows)
-            for each in workflow.selections(*self._text(path), declared)
-        ]
-        markers = known | frozenset(self.ask.families)
-        return Sources(selections=tuple(found), markers=markers, external=frozenset(self.ask.settings.external))
+        texts = [self._text(path) for path in self.ask.files(self.ask.settings.workflows)]
+        return Sources(
+            selections=tuple(each for text in texts for each in workflow.selections(*text, declared)),
+            markers=known | frozenset(self.ask.families),
+            jobs=tuple(each for text in texts for each in workflow_jobs.jobs(*text)),
+            external=frozenset(self.ask.settings.external),
+        )
 
     def _environment(self, name: str) -> Environment:
         folders = [self.ask.root / each for each in self.ask.settings.environments[name]]

@@ -1,0 +1,1 @@
+"""What `pixgates init` proposes to a repository that has no gates yet."""
