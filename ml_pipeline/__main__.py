@@ -6,25 +6,52 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ml_pipeline import simulate
+from ml_pipeline import (
+    deploy,
+    evaluate,
+    history,
+    promote,
+    registry,
+    rehearse,
+    remember,
+    render,
+    rollback,
+    serve,
+    simulate,
+    stream,
+    train,
+    watch,
+)
 
-STEPS = (simulate,)
+STEPS = (
+    simulate, train, evaluate, registry, render, promote, history, deploy, rollback, watch, remember, rehearse, serve,
+    stream,
+)  # fmt: skip
+
+
+def parser() -> argparse.ArgumentParser:
+    """What reads the arguments of all steps."""
+    made = argparse.ArgumentParser(prog="python -m ml_pipeline", description=__doc__)
+    steps = made.add_subparsers(metavar="step", required=True)
+    for step in STEPS:
+        step.add_arguments(steps)
+    return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one step. Returns 0, or 2 after a message on what to change in the arguments."""
-    parser = argparse.ArgumentParser(prog="python -m ml_pipeline", description=__doc__)
-    steps = parser.add_subparsers(metavar="step", required=True)
-    for step in STEPS:
-        step.add_arguments(steps)
-    arguments = parser.parse_args(argv)
+    reader = parser()
+    arguments = reader.parse_args(argv)
     try:
         arguments.run(arguments)
     except (ValueError, OSError) as error:
-        print(f"{parser.prog} {arguments.step}: {error}", file=sys.stderr)
+        print(f"{reader.prog} {arguments.step}: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        print(f"{parser.prog} {arguments.step}: {error.name} is missing: pip install -e '.[ml]'", file=sys.stderr)
+        print(
+            f"{reader.prog} {arguments.step}: {error.name} is missing: pip install -e '.[ml,serve,deploy,evidence]'",
+            file=sys.stderr,
+        )
         return 2
     return 0
 

@@ -1,0 +1,3 @@
+resource "aws_sns_topic" "fraud_alerts" {
+  name = "fraud-alerts"
+}
