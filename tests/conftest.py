@@ -1,4 +1,6 @@
-"""Lanes: tests that need more than `make test` brings. `make NAME` runs `tests/lanes/test_NAME.py`, nothing else does.
+"""Lanes: tests that need more than `make test` brings, or the machine for themselves.
+
+`make NAME` runs `tests/lanes/test_NAME.py`, or the tests in `tests/lanes/NAME`; nothing else does.
 
 A lane that is left out, or that can't run here, is named with NOT RUN: it is never green in silence.
 """
@@ -9,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-LANES = {path.stem.removeprefix("test_"): path for path in sorted(Path(__file__).parent.glob("lanes/test_*.py"))}
+_FILES = sorted(Path(__file__).parent.glob("lanes/**/test_*.py"))
+_PARTS = [path if path.parent.name == "lanes" else path.parent for path in _FILES]
+LANES = {path.stem.removeprefix("test_"): path for path in _PARTS}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

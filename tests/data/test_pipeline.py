@@ -29,7 +29,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def gates(root: Path) -> DataContractGates:
-    read = policy.load(root / "gates" / "gates.toml", families=frozenset({"infra", "data_contract"}))
+    read = policy.load(
+        root / "gates" / "gates.toml", families=frozenset({"infra", "data_contract", "model_gate", "latency"})
+    )
     return DataContractGates(Context(read, read.settings("data_contract", DataContractPolicy), scratch=root))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,41 @@ def not_covered(config: pytest.Config, what: str) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for what in config.stash.get(_not_covered, []):
         terminalreporter.write_line(f"NOT COVERED: {what}")
+
+
+def free_ports(count: int) -> list[int]:
+    """So many ports of this machine that nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
+
+
+@contextlib.contextmanager
+def s3(lane: str, *buckets: str) -> Iterator[None]:
+    """S3 as an emulator has it, on loopback, where this process and what it starts look for it."""
+    with needed_by(lane):
+        import boto3
+        from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    said = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ALLOW_HTTP": "true", "AWS_REGION": "sa-east-1",
+        "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
+    }  # fmt: skip
+    client = boto3.client("s3", endpoint_url=said["AWS_ENDPOINT_URL"], region_name="sa-east-1",
+                          aws_access_key_id="none", aws_secret_access_key="none")  # fmt: skip
+    for bucket in buckets:
+        client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "sa-east-1"})
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in said.items():
+                patch.setenv(name, value)
+            yield
+    finally:
+        server.stop()
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,10 @@ def test_a_run_leaves_its_reports_and_nothing_else(repository: Repository, worke
     repository.gate(PASSES)
     assert repository.run(*workers).ret == 0
     names = {path.name for path in (repository.path / ".pixgates").iterdir()}
-    assert names == {".gitignore", "records.json", "results.sarif", "summary.md"}
+    written = {".gitignore", "history.db", "pictures", "records.json", "report.html", "results.sarif", "summary.md"}
+    assert names == written
+    pictures = sorted(path.name.rpartition("-")[0] for path in (repository.path / ".pixgates" / "pictures").iterdir())
+    assert pictures == ["ledger-limit-settled", "ledger-settled"]
 
 
 def test_an_environment_of_the_policy_is_judged_by_its_own_limit(repository: Repository) -> None:

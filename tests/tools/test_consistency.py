@@ -16,6 +16,7 @@ from pytest_pixgates.infra.consistency.rules import RULES
 from pytest_pixgates.infra.consistency.scan import Consistency
 
 ROOT = Path(__file__).parents[2]
+EXTERNAL = ("Secret/scoring-state",)  # as our policy says
 PROD = "iac/k8s/overlays/prod"
 BASE = "iac/k8s/base"
 
@@ -74,11 +75,7 @@ SELECTOR = """\
     matchLabels:
       app.kubernetes.io/name: scoring
 """
-ENV_FROM = """\
-          envFrom:
-            - configMapRef:
-                name: runtime
-"""
+ENV = "          env:\n"
 ENV_KEY = """\
           env:
             - name: KEY
@@ -111,11 +108,11 @@ OWN_PEER = """\
 MUTATIONS = [
     Mutation(
         "target-port-number", f"{SCORING}/service.yaml", "targetPort: http", "targetPort: 8000",
-        "k8s-service-target-port", f"{SCORING}/service.yaml", "targetPort: 8000", f"{DEPLOYMENT}:51",
+        "k8s-service-target-port", f"{SCORING}/service.yaml", "targetPort: 8000", f"{DEPLOYMENT}:52",
     ),
     Mutation(
         "target-port-name", f"{SCORING}/service.yaml", "targetPort: http", "targetPort: web",
-        "k8s-service-target-port", f"{SCORING}/service.yaml", "targetPort: web", f"{DEPLOYMENT}:51",
+        "k8s-service-target-port", f"{SCORING}/service.yaml", "targetPort: web", f"{DEPLOYMENT}:52",
     ),
     Mutation(
         "service-selector", f"{SCORING}/service.yaml", "  selector:\n    app.kubernetes.io/name: scoring",
@@ -131,11 +128,11 @@ MUTATIONS = [
         "k8s-config-map", DEPLOYMENT, "name: scoring-runtime", f"{PROD}/kustomization.yaml",
     ),
     Mutation(
-        "config-key-missing", DEPLOYMENT, ENV_FROM, ENV_FROM + ENV_KEY,
+        "config-key-missing", DEPLOYMENT, ENV, ENV_KEY,
         "k8s-config-map", DEPLOYMENT, "key: KAFKA_TOPIC", f"{PROD}/kustomization.yaml",
     ),
     Mutation(
-        "secret-missing", DEPLOYMENT, ENV_FROM, ENV_FROM + SECRET_KEY,
+        "secret-missing", DEPLOYMENT, ENV, SECRET_KEY,
         "k8s-secret", DEPLOYMENT, "name: scoring-kafka", "no Secret",
     ),
     Mutation(
@@ -170,7 +167,7 @@ MUTATIONS = [
     ),
     Mutation(
         "policy-port", f"{WORKER}/network-policy.yaml", "port: metrics", "port: 9091",
-        "k8s-policy-port", f"{WORKER}/network-policy.yaml", "port: 9091", f"{WORKER}/deployment.yaml",
+        "k8s-policy-port", f"{WORKER}/network-policy.yaml", "port: 9091", f"{WORKER}/statefulset.yaml",
     ),
     Mutation(
         "policy-service-port", f"{SCORING}/network-policy.yaml", "port: http", "port: 80",
@@ -204,7 +201,7 @@ MUTATIONS = [
     ),
     Mutation(
         "grace-period", DEPLOYMENT, "terminationGracePeriodSeconds: 45", "terminationGracePeriodSeconds: 10",
-        "k8s-grace-period", DEPLOYMENT, "seconds: 10", f"{DEPLOYMENT}:28",
+        "k8s-grace-period", DEPLOYMENT, "seconds: 10", f"{DEPLOYMENT}:29",
     ),
     Mutation("spread", DEPLOYMENT, SPREAD, "", "k8s-spread", DEPLOYMENT, "    spec:", DEPLOYMENT),
     Mutation(
@@ -247,7 +244,7 @@ def errors(scan: Scan) -> str:
 
 @pytest.mark.parametrize("overlay", ["dev", "staging", "prod"])
 def test_our_own_overlays_keep_every_rule(kubectl: tools.Tool, overlay: str) -> None:
-    scan = Consistency(kubectl, ROOT).scan(ROOT / "iac" / "k8s" / "overlays" / overlay)
+    scan = Consistency(kubectl, ROOT, EXTERNAL).scan(ROOT / "iac" / "k8s" / "overlays" / overlay)
     assert scan, scan.lines()
     assert scan.scanned["checks"] > scan.scanned["objects"]
     assert [each.name for each in scan.tools] == ["kubectl", "pixgates-consistency"]
@@ -259,7 +256,7 @@ def test_one_defect_gives_its_rule_at_its_line_and_names_the_other_side(
     kubectl: tools.Tool, root: Path, mutation: Mutation
 ) -> None:
     replace(root, mutation.file, mutation.old, mutation.new)
-    scan = Consistency(kubectl, root).scan(root / PROD)
+    scan = Consistency(kubectl, root, EXTERNAL).scan(root / PROD)
     assert not scan.problems
     found = [each for each in scan.findings if each.rule == mutation.rule]
     assert {each.rule for each in scan.findings} == {mutation.rule, *mutation.also}, scan.lines()
@@ -280,7 +277,7 @@ def test_a_config_map_in_another_namespace_is_not_there(kubectl: tools.Tool, roo
     replace(root, DEPLOYMENT, "                name: runtime", "                name: settings")
     settings = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: other}\ndata: {A: b}\n"
     (root / PROD / "settings.yaml").write_text(settings)
-    found = Consistency(kubectl, root).scan(root / PROD).findings
+    found = Consistency(kubectl, root, EXTERNAL).scan(root / PROD).findings
     assert [(each.rule, each.path) for each in found] == [("k8s-config-map", DEPLOYMENT)]
     assert f"there is other/settings at {PROD}/settings.yaml:1" in found[0].message
 
@@ -289,22 +286,22 @@ def test_a_removed_budget_is_missed_where_the_workload_stands(kubectl: tools.Too
     replace(root, f"{SCORING}/kustomization.yaml", "  - pdb.yaml\n", "")
     before, _, after = (root / SIZE).read_text().split("---\n", 2)
     (root / SIZE).write_text(f"{before}---\n{after}")
-    found = Consistency(kubectl, root).scan(root / PROD).findings
+    found = Consistency(kubectl, root, EXTERNAL).scan(root / PROD).findings
     assert [(each.rule, each.where) for each in found] == [("k8s-pdb-present", f"{DEPLOYMENT}:1")]
     assert f"{WORKER}/pdb.yaml:1 does not match it" in found[0].message
 
 
 def test_an_object_that_is_made_elsewhere_is_not_missed_by_that_name_only(kubectl: tools.Tool, root: Path) -> None:
-    replace(root, DEPLOYMENT, ENV_FROM, ENV_FROM + SECRET_KEY)
-    assert Consistency(kubectl, root, external=("Secret/scoring-kafka",)).scan(root / PROD)
-    assert not Consistency(kubectl, root, external=("ConfigMap/scoring-kafka",)).scan(root / PROD)
+    replace(root, DEPLOYMENT, ENV, SECRET_KEY)
+    assert Consistency(kubectl, root, (*EXTERNAL, "Secret/scoring-kafka")).scan(root / PROD)
+    assert not Consistency(kubectl, root, (*EXTERNAL, "ConfigMap/scoring-kafka")).scan(root / PROD)
 
 
 def test_tags_pass_only_where_they_are_allowed(kubectl: tools.Tool, root: Path) -> None:
     digest = "digest: sha256:af534f511d25ea5f60c0eb33ffded2d2e5b6ac381227bed868c8b734a4194441"
     replace(root, f"{PROD}/kustomization.yaml", digest, "newTag: v1")
-    assert Consistency(kubectl, root, tags=True).scan(root / PROD)
-    assert not Consistency(kubectl, root).scan(root / PROD)
+    assert Consistency(kubectl, root, EXTERNAL, tags=True).scan(root / PROD)
+    assert not Consistency(kubectl, root, EXTERNAL).scan(root / PROD)
 
 
 def test_the_line_of_a_container_is_its_own_after_a_patch_put_another_before_it(
@@ -316,7 +313,7 @@ def test_the_line_of_a_container_is_its_own_after_a_patch_put_another_before_it(
         "        - name: scoring\n",
         "        - name: proxy\n          image: proxy\n        - name: scoring\n",
     )
-    found = Consistency(kubectl, root, tags=True).scan(root / PROD).findings
+    found = Consistency(kubectl, root, EXTERNAL, tags=True).scan(root / PROD).findings
     (own,) = [each for each in found if "containers[proxy]" in each.message]
     assert (root / SIZE).read_text().splitlines()[own.line - 1].strip() == "- name: proxy"
     assert (own.rule, own.path) == ("k8s-startup-probe", SIZE)
@@ -332,7 +329,7 @@ def test_an_overlay_that_no_rule_looks_at_is_an_error(kubectl: tools.Tool, tmp_p
 
 def test_a_field_of_another_shape_is_an_error_with_its_line(kubectl: tools.Tool, root: Path) -> None:
     replace(root, f"{SCORING}/pdb.yaml", SELECTOR, "  selector: scoring\n")
-    said = errors(Consistency(kubectl, root).scan(root / PROD))
+    said = errors(Consistency(kubectl, root, EXTERNAL).scan(root / PROD))
     assert f"{SCORING}/pdb.yaml:10: PodDisruptionBudget/scoring: spec.selector is not a mapping" in said
 
 
@@ -348,7 +345,7 @@ def test_an_overlay_that_cannot_be_read_or_rendered_is_an_error(
     kubectl: tools.Tool, root: Path, file: str, old: str, new: str, said: str
 ) -> None:
     replace(root, file, old, new)
-    assert said in errors(Consistency(kubectl, root).scan(root / PROD))
+    assert said in errors(Consistency(kubectl, root, EXTERNAL).scan(root / PROD))
 
 
 def test_the_page_of_the_rules_is_current() -> None:

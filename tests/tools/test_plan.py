@@ -67,6 +67,17 @@ def test_what_is_meant_is_waived_by_its_address(applied: Project) -> None:
     assert not applied.infra(waivers=(other,)).plan("stack/it.tfplan")
 
 
+def test_a_plan_of_other_sources_than_are_here_is_an_error(applied: Project) -> None:
+    project = planned(applied, STACK + "# a comment\n")
+    scan = project.infra().plan("stack/it.tfplan")
+    assert scan
+    assert [each.name for each in scan.subjects] == ["stack/it.tfplan", "stack"]
+    project.write({"stack/main.tf": STACK})
+    scan = project.infra().plan("stack/it.tfplan")
+    assert scan.outcome is Outcome.ERROR
+    assert "stack/main.tf: is not what the plan was made from" in str(scan.problems[0])
+
+
 def test_a_plan_without_its_stack_or_cut_short_is_an_error(applied: Project) -> None:
     plan = (planned(applied, STACK).root / "stack" / "it.tfplan").read_bytes()
     applied.write({"elsewhere/cut.tfplan": plan[: len(plan) // 2]})

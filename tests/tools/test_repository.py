@@ -115,8 +115,8 @@ DEFECTS = [
     Defect(
         "a misspelt field",
         f"{SCORING}/deployment.yaml",
-        "minReadySeconds: 10",
-        "minReadySecond: 10",
+        "minReadySeconds: 5",
+        "minReadySecond: 5",
         f"kubernetes[{OVERLAY}]",
         "FAIL",
         ("minReadySecond", f"{SCORING}/deployment.yaml:"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_pixgates.cli import doctor
+from pytest_pixgates.cli import doctor, needs
 from pytest_pixgates.cli.main import COMMANDS, main
 from pytest_pixgates.core.errors import PixgatesError, PolicyError
 from pytest_pixgates.core.tools import TOOLS
@@ -20,6 +20,7 @@ ANSWERS = {
     "checkov": "3.3.30",
     "hadolint": "Haskell Dockerfile Linter 2.15.1",
     "kubectl": '{ "gitVersion": "v1.33.1" }',
+    "locust": "locust 2.47.0",
 }
 
 
@@ -45,7 +46,7 @@ def path(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv("PIXGATES_TOOL_DIR", str(tmp_path / "tools"))
     monkeypatch.setenv("PIXGATES_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(doctor, "_INFRA_MODULES", ("json",))
+    monkeypatch.setitem(needs.MODULES, "infra", ("infra", ("json",)))
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -82,7 +83,7 @@ def test_install_says_found_for_what_is_there(path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:3] for line in lines] == [
         [name, version, "found:"]
-        for name, version in zip(ANSWERS, ("1.11.4", "0.64.0", "3.3.30", "2.15.1", "1.33.1"), strict=True)
+        for name, version in zip(ANSWERS, ("1.11.4", "0.64.0", "3.3.30", "2.15.1", "1.33.1", "2.47.0"), strict=True)
     ]
 
 
@@ -125,7 +126,7 @@ def test_doctor_exits_1_and_names_the_command_that_mends_it(path, capsys, lacks,
     assert f"fix: {fix}" in out
 
 
-@pytest.mark.parametrize("name", ["git", "make", "kubectl", "hadolint"])
+@pytest.mark.parametrize("name", ["git", "make", "kubectl", "hadolint", "locust"])
 def test_doctor_does_not_require_what_no_gate_needs(path, capsys, name):
     (path / name).unlink()
     assert main(["doctor"]) == 0
@@ -161,6 +162,14 @@ def test_doctor_requires_no_tool_of_a_family_that_the_policy_does_not_name(path,
     (path / "tflint").unlink()
     assert main(["doctor"]) == 0
     policy(tmp_path, "[infra]\n")
+    assert main(["doctor"]) == 1
+
+
+def test_doctor_requires_the_load_generator_where_the_policy_plans_load(path, tmp_path, capsys):
+    (path / "locust").unlink()
+    policy(tmp_path, "[infra]\n")
+    assert main(["doctor"]) == 0
+    policy(tmp_path, "[latency]\n")
     assert main(["doctor"]) == 1
 
 
@@ -202,7 +211,7 @@ def test_doctor_sees_a_tool_that_is_broken(path, capsys):
 
 
 def test_doctor_sees_a_missing_extra(monkeypatch, capsys):
-    monkeypatch.setattr(doctor, "_INFRA_MODULES", ("no_such_module",))
+    monkeypatch.setitem(needs.MODULES, "infra", ("infra", ("no_such_module",)))
     assert main(["doctor"]) == 1
     assert "pytest-pixgates[infra]" in capsys.readouterr().out
 
@@ -277,3 +286,111 @@ def test_help_lists_every_command(capsys):
     assert caught.value.code == 0
     out = capsys.readouterr().out
     assert all(command in out for command in COMMANDS)
+
+
+FAMILIES = {
+    "data_contract": (
+        "[data_contract.data.payments]\npath = 'payments.csv'\n",
+        {"data payments": "make it", "contract payments": "pixgates contract suggest payments.csv --name payments"},
+        {"payments.csv": "id\n1\n", "gates/contracts/payments.odcs.yaml": None},
+    ),
+    "model_gate": (
+        "[model_gate]\nscores = 'scores.csv'\nmade_by = 'make scores'\nthreshold = 0.5\n",
+        {"model scores": "make scores"},
+        {"scores.csv": "label,score\n"},
+    ),
+    "latency": (
+        "[latency]\nstart = ['no-such-server', '{port}']\nsubjects = ['app.py']\n",
+        {"service": "install no-such-server", "latency input": "make it"},
+        {"app.py": "", "path/no-such-server": "#!/bin/sh\n"},
+    ),
+    "infra": (
+        "[infra]\nterraform = ['iac/*']\ntflint = ['gone']\n",
+        {"terraform iac/dev": "terraform -chdir=iac/dev init", "tflint gone": "correct infra.tflint[0]"},
+        {"iac/dev/.terraform.lock.hcl": "", "gone/main.tf": ""},
+    ),
+}
+CONTRACT = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: payments
+version: 1.0.0
+status: active
+schema:
+  - name: payments
+    properties:
+      - {name: id, logicalType: string, classification: internal, description: Its number.}
+"""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_doctor_says_what_the_gates_of_each_family_lack_until_it_is_there(path, tmp_path, capsys, family):
+    text, lacks, brings = FAMILIES[family]
+    policy(tmp_path, text)
+    (tmp_path / "iac/dev").mkdir(parents=True)
+    (tmp_path / "iac/dev/main.tf").write_text("")
+    assert main(["doctor"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    for what, fix in lacks.items():
+        at = next(at for at, line in enumerate(lines) if line.startswith(f"missing  {what}"))
+        assert f"fix: {fix}" in lines[at + 1]
+    for name, content in brings.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(CONTRACT if content is None else content)
+        (tmp_path / name).chmod(0o755)
+    assert main(["doctor"]) == 0, capsys.readouterr().out
+
+
+def test_doctor_refuses_a_contract_that_nobody_has_described(tmp_path, capsys):
+    policy(tmp_path, FAMILIES["data_contract"][0])
+    (tmp_path / "payments.csv").write_text("id\n1\n")
+    (tmp_path / "gates/contracts").mkdir()
+    (tmp_path / "gates/contracts/payments.odcs.yaml").write_text(CONTRACT.replace("Its number.", '""'))
+    assert main(["doctor"]) == 1
+    assert "missing  contract payments" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("dates", "code"),
+    [
+        ("valid_from = 2020-01-01\nvalid_until = 2999-01-01", 0),
+        ("valid_from = 2020-01-01\nvalid_until = 2020-02-01", 1),
+        ("valid_from = 2998-01-01\nvalid_until = 2999-01-01", 1),
+        ("valid_from = 2020-01-01\nvalid_until = 2999-01-01\nrevoked = 2021-01-01", 1),
+    ],
+)
+def test_doctor_says_when_no_key_is_valid_for_an_environment(tmp_path, capsys, dates, code):
+    key = f"[[evidence.keys]]\nname = 'ci'\npublic = '{'A' * 43}='\nenvironments = ['prod']\n{dates}\n"
+    policy(tmp_path, f"[environments.prod]\n{key}")
+    assert main(["doctor"]) == code
+    assert ("pixgates keygen FILE --name NAME --env prod" in capsys.readouterr().out) is bool(code)
+
+
+def test_doctor_tells_a_section_that_is_odd_from_what_is_missing(tmp_path, capsys):
+    policy(tmp_path, "[model_gate]\nregistri = 'x'\n")
+    assert main(["doctor"]) == 1
+    assert "did you mean 'registry'?" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("[infra]\nterraform = ['a']\n", ["terraform"]),
+        ("[infra]\ncheckov = ['a']\nhadolint = ['b']\n", ["checkov", "hadolint"]),
+        ("[infra.consistency]\noverlays = ['k8s/*']\n", ["kubectl"]),
+        ("[latency]\n", ["locust"]),
+        ("[data_contract]\n", []),
+        ("[infra]\n", ["terraform", "tflint", "checkov"]),
+    ],
+)
+def test_install_brings_what_the_gates_of_the_policy_run(tmp_path, capsys, text, names):
+    policy(tmp_path, text)
+    assert main(["tools", "install"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == names
+
+
+def test_install_brings_what_gates_in_python_ask_for(tmp_path, capsys):
+    policy(tmp_path, "[infra]\ntflint = ['a']\n")
+    (tmp_path / "gates/test_infra.py").write_text("def test_x(infra):\n    assert infra.hadolint('Dockerfile')\n")
+    assert main(["tools", "install"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["tflint", "hadolint"]

@@ -87,6 +87,17 @@ def test_what_no_gate_read_and_what_tools_leave_does_not_count(root: Path) -> No
     assert differing(root) == []
 
 
+def test_what_terraform_leaves_in_its_stack_does_not_count_but_its_values_do(root: Path) -> None:
+    left = ("dev.tfplan", "terraform.tfstate", "terraform.tfstate.backup", "terraform.tfstate.1796.backup",
+            ".terraform.tfstate.lock.info", "errored.tfstate")  # fmt: skip
+    values = ("x.tfplan.auto.tfvars", "x.tfstate.auto.tfvars", "x.tfstate.tf")
+    for name in (*left, *values):
+        (root / "iac" / name).touch()
+    assert len(differing(root)) == len(left) + len(values)  # nothing is ignored yet
+    (root / ".gitignore").write_text("*.tfplan\n*.tfstate\n*.tfstate.*\n*.auto.tfvars\n")
+    assert differing(root) == sorted(f"iac/{name}" for name in values)
+
+
 def test_data_that_is_ignored_and_judged_by_name_was_never_meant_for_a_commit(root: Path) -> None:
     (root / "data.parquet").touch()
     assert differing(root, "data.parquet") == []

@@ -110,7 +110,7 @@ def test_another_tool_setting_environment_or_code_is_another_question(
     monkeypatch.setenv("LC_ALL", "pt_BR.UTF-8")
     assert second.get(ask(root)) is None
     monkeypatch.undo()
-    monkeypatch.setattr(answers, "_code", lambda: "other code")
+    monkeypatch.setattr(answers, "code", lambda *_: "other code")
     assert second.get(ask(root)) is None
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_pixgates.core import sources
 from pytest_pixgates.core.errors import ToolMissing
 from pytest_pixgates.core.scan import Scan
 from pytest_pixgates.core.sources import Unreadable
 from pytest_pixgates.core.tools import Tool
 from pytest_pixgates.core.verdict import Outcome
+from pytest_pixgates.infra import saved
 from pytest_pixgates.infra.plan import BLAST, CHECK, DATA_LOSS, DESTROY, REPLACE, Plan
 
 TOPIC = {"partitions": 24, "config": {"retention.ms": "604800000", "cleanup.policy": "delete"}}
@@ -220,3 +224,72 @@ def test_no_company_hides_a_loss(
     path = tmp_path_factory.getbasetemp() / "plan.json"
     path.write_text(json.dumps(plan(*before, loss, *after)))
     assert Plan(path.parent, no_terraform).scan(path).outcome is Outcome.FAIL
+
+
+# What it was made from
+
+READS = 'locals {\n  t = jsondecode(file("${path.module}/../shared.json"))\n}\nmodule "m" {\n  source = "../m"\n}\n'
+MODULES = [{"Key": "", "Dir": "."}, {"Key": "m", "Dir": "../m"}]
+HELD = {"tfconfig/modules.json": json.dumps(MODULES), "tfconfig/m-/main.tf": READS, "tfconfig/m-m/x.tf.json": "{}"}
+
+
+def binary(root: Path, held: Mapping[str, str]) -> Path:
+    """A plan as terraform writes it, of a stack that reads a file elsewhere and calls a module."""
+    for name, text in {"stack/main.tf": READS, "m/x.tf.json": "{}", "shared.json": "{}"}.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(text)
+    with zipfile.ZipFile(root / "stack/it.tfplan", "w") as archive:
+        for name, text in held.items():
+            archive.writestr(name, text)
+    return root / "stack/it.tfplan"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("stack/evil.auto.tfvars.json", "stack/terraform.tfvars", "stack/local.json", "stack/.hidden.json"),
+        *("stack/main.tf", "shared.json", "m/x.tf.json", "m/template.tftpl"),
+    ],
+)
+def test_whatever_a_plan_may_be_made_from_is_a_subject(tmp_path: Path, name: str) -> None:
+    declared = saved.Declared.of(binary(tmp_path, HELD), tmp_path)
+    before = sources.trees(declared.made_from(tmp_path), tmp_path)
+    assert [each.name for each in before] == ["stack", "m", "shared.json"]
+    (tmp_path / name).write_text("other")
+    assert sources.trees(declared.made_from(tmp_path), tmp_path) != before
+
+
+def test_sources_in_json_are_held_against_those_that_are_here(tmp_path: Path) -> None:
+    declared = saved.Declared.of(binary(tmp_path, HELD), tmp_path)
+    assert declared.digests["m/x.tf.json"] == hashlib.sha256(b"{}").hexdigest()
+    assert list(declared.changed(tmp_path)) == []
+    (tmp_path / "m/x.tf.json").write_text("other")
+    assert [each.path for each in declared.changed(tmp_path)] == ["m/x.tf.json"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tfconfig/modules.json": None},
+        {"tfconfig/modules.json": "{"},
+        {"tfconfig/modules.json": "[1]"},
+        {"tfconfig/modules.json": json.dumps(MODULES[:1])},
+        {"tfconfig/m-/main.tf": None, "tfconfig/m-m/x.tf.json": None},
+    ],
+    ids=["no modules", "not JSON", "no module", "an unknown module", "no source"],
+)
+def test_a_plan_that_does_not_say_what_it_was_made_from_is_a_problem(
+    tmp_path: Path, change: dict[str, str | None]
+) -> None:
+    held = {name: text for name, text in {**HELD, **change}.items() if text is not None}
+    (problem,) = saved.Declared.of(binary(tmp_path, held), tmp_path).problems
+    assert str(problem) == "stack/it.tfplan: does not say what it was made from"
+    assert saved.Declared.of(binary(tmp_path, HELD), tmp_path).problems == ()
+
+
+def test_a_problem_of_the_sources_is_one_of_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = saved.Saved("", plan(KEEPS["nothing"]))
+    monkeypatch.setattr(saved, "read", lambda *_: shown)
+    assert Plan(tmp_path, no_terraform).scan(binary(tmp_path, HELD))
+    scan = Plan(tmp_path, no_terraform).scan(binary(tmp_path, {}))
+    assert (scan.outcome, "does not say what" in scan.verdict.reason) == (Outcome.ERROR, True)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 
 from pytest_pixgates.core import record
-from pytest_pixgates.core.record import Record, RecordError, Run
+from pytest_pixgates.core.record import Check, Record, RecordError, Run
 from pytest_pixgates.core.verdict import Outcome, Verdict
 from tests.unit import example_runs
-from tests.unit.example_runs import FINDING, GREEN, RED, records, runs
+from tests.unit.example_runs import CLEAN, FINDING, GREEN, RED, records, runs, scan
 
 TEXT = record.dumps(GREEN)
 
@@ -129,3 +129,10 @@ def test_a_record_knows_its_name_its_scans_and_its_findings() -> None:
     assert red.findings == (FINDING,)
     assert [scan.name for scan in red.scans] == ["checkov"]
     assert json.loads(record.dumps(RED))["records"][0]["checks"][0]["scan"]["findings"][0]["state"] == "open"
+
+
+def test_what_a_scan_judged_is_told_whatever_it_found() -> None:
+    check = Check.of(scan(FINDING, cached=True))
+    assert not check.verdict.outcome
+    assert check.subjects == CLEAN.subjects
+    assert check.cached

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from pytest_pixgates import report
 from pytest_pixgates.core import decode, record
 from pytest_pixgates.core.record import Run
-from pytest_pixgates.report import markdown, sarif, schema
+from pytest_pixgates.report import html, markdown, sarif, schema
 from tests.unit.example_runs import GREEN, RED, runs
 
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(schema.FILE.read_text()))
@@ -60,12 +60,13 @@ def test_unknown_keys_are_refused_at_every_depth() -> None:
         assert VALIDATOR.is_valid(data)
 
 
-def test_the_three_files_are_written_and_hold_the_run(tmp_path: Path) -> None:
+def test_the_files_are_written_and_hold_the_run(tmp_path: Path) -> None:
     folder = tmp_path / "new"
     written = report.write(RED, folder)
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in written)
-    assert [path.name for path in written] == ["records.json", "summary.md", "results.sarif"]
+    assert [path.name for path in written] == ["records.json", "report.html", "summary.md", "results.sarif"]
     assert record.load(folder / "records.json") == RED
+    assert (folder / "report.html").read_text() == html.render(RED)
     assert (folder / "summary.md").read_text() == markdown.render(RED)
     assert json.loads((folder / "results.sarif").read_text()) == sarif.render(RED)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_pixgates.core import recording
 from pytest_pixgates.core.scan import Scan
-from pytest_pixgates.core.verdict import Outcome, Verdict, any_of
+from pytest_pixgates.core.verdict import Figure, Outcome, Verdict, any_of
 from pytest_pixgates.recorder import ItemRecorder
 
 ORDER = [Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.ERROR, Outcome.FAIL]
@@ -94,3 +95,24 @@ def test_equal_verdicts_are_two_checks(noted: ItemRecorder) -> None:
     assert Verdict(Outcome.PASS, "a")
     assert Verdict(Outcome.PASS, "a")
     assert checks(noted) == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("figure", "outcome"),
+    [
+        (Figure("x", 0.8, 0.7, 0.9, ">=", 0.7, 9), Outcome.PASS),
+        (Figure("x", 0.8, 0.7, 0.9, ">", 0.7, 9), Outcome.INCONCLUSIVE),
+        (Figure("x", 0.8, 0.7, 0.9, "<=", 0.9, 9), Outcome.PASS),
+        (Figure("x", 0.8, 0.7, 0.9, "<", 0.7, 9), Outcome.FAIL),
+        (Figure("x", 0.8, None, 0.9, ">=", 0.7, 9), Outcome.INCONCLUSIVE),
+        (Figure("x", 0.8, 0.7, None, ">=", 0.7, 9), Outcome.PASS),
+        (Figure("x", 0.8, math.inf, math.nan, ">=", 0.7, 9), Outcome.INCONCLUSIVE),
+        (Figure("x", math.nan, 0.7, 0.9, ">=", 0.7, 9), Outcome.ERROR),
+        (Figure("x", 0.8, 0.7, 0.9, ">=", math.inf, 9), Outcome.ERROR),
+        (Figure("x", 0.8, 0.7, 0.9, "==", 0.8, 9), Outcome.ERROR),
+    ],
+)
+def test_a_figure_says_what_its_interval_decides_and_nothing_of_what_is_no_number(
+    figure: Figure, outcome: Outcome
+) -> None:
+    assert figure.outcome is outcome

@@ -1,9 +1,8 @@
-"""Three brokers on loopback, because the topics ask for three replicas of which two must be in sync."""
+"""Brokers on loopback: three, because the topics ask for three replicas of which two must be in sync, or one."""
 
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_pixgates.core import process
+from tests.lanes.conftest import free_ports
 
-NODES = (1, 2, 3)
+CONTROLLER = 1
 CLUSTER = "cGl4Z2F0ZXMtbGFuZXMtMQ"  # any 16 bytes
 # The first node is the controller too. What is left at its default is as in production, but for threads and files.
 PROPERTIES = """\
@@ -28,14 +28,26 @@ num.io.threads=2
 log.index.size.max.bytes=65536
 log.cleaner.dedupe.buffer.size=16777216
 """
+# What a single broker can keep, and so that a test need not wait for who died.
+ALONE = """\
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+"""
 
 
 @contextlib.contextmanager
-def running(java: Path, jars: list[Path], folder: Path) -> Iterator[str]:
+def running(java: Path, jars: list[Path], folder: Path, count: int = 3) -> Iterator[str]:
     """Brokers as long as the block runs; gives their addresses, host:port with commas."""
     command = [str(java), "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", ":".join(map(str, jars))]
-    controller, *ports = _free_ports(len(NODES) + 1)
-    configured = [_configure(folder, node, port, controller) for node, port in zip(NODES, ports, strict=True)]
+    controller, *ports = free_ports(count + 1)
+    configured = [_configure(folder, node, port, controller) for node, port in enumerate(ports, CONTROLLER)]
+    if count == 1:
+        configured[0].write_text(configured[0].read_text() + ALONE)
     _format(command, configured)
     with contextlib.ExitStack() as stack:
         started = [stack.enter_context(_broker(command, properties)) for properties in configured]
@@ -56,14 +68,8 @@ class _Silent:
         """Brokers that are not there yet are what we wait for."""
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
-
-
 def _configure(folder: Path, node: int, port: int, controller: int) -> Path:
-    first = node == NODES[0]
+    first = node == CONTROLLER
     path = folder / f"broker-{node}.properties"
     roles = "broker,controller" if first else "broker"
     listeners = f"PLAINTEXT://127.0.0.1:{port}" + (f",CONTROLLER://127.0.0.1:{controller}" if first else "")
@@ -98,7 +104,7 @@ def _wait_for_all(addresses: str, brokers: list[subprocess.Popen[bytes]], folder
     admin, deadline = client(addresses), time.monotonic() + seconds
     while all(broker.poll() is None for broker in brokers) and time.monotonic() < deadline:
         with contextlib.suppress(KafkaException):  # nobody answered within that second
-            if len(admin.list_topics(timeout=1).brokers) == len(NODES):
+            if len(admin.list_topics(timeout=1).brokers) == len(brokers):
                 return
     logs = "\n".join(f"{path.name}: {path.read_text(errors='replace')[-2000:]}" for path in folder.glob("*.log"))
     raise AssertionError(f"the brokers did not come up in {seconds:g} s:\n{logs}")
