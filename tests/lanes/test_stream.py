@@ -29,7 +29,7 @@ from pytest_pixgates.core.family import Context
 from pytest_pixgates.core.policy import load
 from pytest_pixgates.data_contract.gates import DataContractGates
 from pytest_pixgates.data_contract.policy import DataContractPolicy
-from tests.lanes.conftest import IAC, needed_by
+from tests.lanes.conftest import IAC, free_ports, needed_by
 from tests.lanes.kafka import brokers, jars
 from tests.stream import made
 
@@ -210,7 +210,7 @@ class Starts:
         """A worker, its state in a folder by its name. `dying`: how the process kills itself, as DYING says."""
         settings = self.folder / "kafka.properties"
         settings.write_text("session.timeout.ms=3000\nheartbeat.interval.ms=500\n")
-        (port,) = brokers._free_ports(1)
+        (port,) = free_ports(1)
         given = {
             "brokers": self.kafka.address, "group": self.kafka.group, "model": self.world.model,
             "accounts": self.world.data, "state": self.folder / f"state-{instance}", "instance": instance,
@@ -527,7 +527,7 @@ def test_history_that_is_gone_is_refused_unless_it_is_given_up(kafka: Kafka, sta
 
 
 def test_a_broker_that_is_not_there_is_said_and_ends_it_when_asked(start: Starts) -> None:
-    (port,) = brokers._free_ports(1)
+    (port,) = free_ports(1)
     worker = start(brokers=f"127.0.0.1:{port}")
     assert answer_when_up(worker, "readyz") == 503
     worker.kill()
