@@ -25,6 +25,9 @@ ifndef PIXGATES_RUN_ID
 export PIXGATES_RUN_ID := $(shell echo "local-$$$$-$$(date +%s)")
 endif
 
+# The commands below start hundreds of processes: each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
@@ -33,7 +36,7 @@ $(READY): pyproject.toml uv.lock
 		'Install one (on Debian: apt-get install python3 python3-venv), or name it: make PYTHON=...' >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
-	UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --frozen --inexact --all-extras
+	UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --frozen --inexact --compile-bytecode --all-extras
 	touch $@
 
 venv: $(READY)  ## Make the virtual environment
@@ -95,7 +98,7 @@ fresh: $(READY)  ## Run `make gates` in a fresh clone with an empty HOME
 
 # A lane that can't run says NOT RUN and why, and is never 0.
 $(VENV)/.lanes: $(READY)
-	UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --frozen --inexact --all-extras --group lanes \
+	UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --frozen --inexact --compile-bytecode --all-extras --group lanes \
 		|| { echo 'NOT RUN: the Python packages of the lanes could not be had' >&2; exit 69; }
 	touch $@
 
