@@ -183,7 +183,7 @@ def test_a_bad_model_is_stopped_a_good_one_goes_out_gets_worse_and_is_taken_back
         assert (judged.code, RECALL in judged.named("FAIL")) == (1, True), judged.text
         assert line.sign().returncode == SIGNED_AS_FAILED
         stopped = line.promote()
-        assert (stopped.returncode, "signed-as-failed" in stopped.stderr) == (1, True), stopped.stderr
+        assert (stopped.returncode, "gate-not-passed" in stopped.stderr) == (1, True), stopped.stderr
         assert line.step("deploy").returncode == 0, "what is live is confirmed"
         assert (world.live("prod"), world.history("prod").chain, line.champion()) == (*before, "1")
 
