@@ -25,6 +25,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from tests.lanes.conftest import free_ports
 from tests.lanes.kafka import brokers, jars
 
 BAR = 5_000
@@ -102,7 +103,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name, brokers.running(Path(JAVA), jars.bring(), Path(name), 1) as address:
         fill(address, given.folder, given.payments, given.partitions)
-        (port,) = brokers._free_ports(1)
+        (port,) = free_ports(1)
         profile = ["-m", "cProfile", "-o", f"{name}/profile"] if given.profile else []
         arguments = ["--brokers", address, "--state", f"{name}/state", "--port", str(port), "--model", given.model]
         command = [sys.executable, *profile, "-m", "ml_pipeline", "stream", *map(str, arguments)]
