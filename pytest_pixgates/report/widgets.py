@@ -47,7 +47,8 @@ def left_out(count: int, what: str = "") -> Html | None:
 def table(heads: Sequence[str], rows: Sequence[Html]) -> Html:
     head = el("thead", el("tr", [el("th", each, scope="col") for each in heads]))
     table = el("table", head, el("tbody", list(rows)), class_="stacked")
-    return el("div", table, class_="scroll")
+    # Who has no mouse scrolls it by the keys.
+    return el("div", table, class_="scroll", tabindex="0", role="group", aria_label=f"Table: {heads[0]}")
 
 
 def row(first: tuple[str, str], *cells: tuple[str, str]) -> Html:
