@@ -254,6 +254,7 @@ class GateSession:
             policy_sha256=self.policy.sha256,
             environment=self.policy.environment,
             versions=_versions(),
+            shown=tuple(sorted(name for name, family in self.families.items() if not family.private)),
         )
         fresh = not self.folder.exists()
         self._save(self.run)
@@ -269,8 +270,7 @@ class GateSession:
         from pytest_pixgates.report.beside import gathered
 
         self.run = run
-        shown = [name for name, family in self.families.items() if not family.private]
-        beside = gathered(run, self.policy.root, self.folder, shown, past) if past else None
+        beside = gathered(run, self.policy.root, self.folder, past) if past else None
         try:
             report.write(run, self.folder, beside)
         except OSError as error:

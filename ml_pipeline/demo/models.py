@@ -12,7 +12,8 @@ def largest(evaluation: Path) -> tuple[int, float]:
     import polars as pl
 
     rows = pl.read_parquet(evaluation / "test_set.parquet")
-    return int(rows["amount_cents"].max()), float(rows["amount_log"].max())  # type: ignore[arg-type]
+    cents, logarithm = rows.select("amount_cents", "amount_log").max().row(0)
+    return int(cents), float(logarithm)
 
 
 def rewritten(model: Path, out: Path, above: float) -> None:

@@ -169,15 +169,16 @@ class Pipeline:
         }  # fmt: skip
 
     @contextlib.contextmanager
-    def watched(self, environment: str) -> Iterator[subprocess.Popen[str]]:
-        """`watch`, beside what happens meanwhile."""
-        words = ["python", "-m", "ml_pipeline", "watch", "--env", environment, "--port", str(self.ports[environment])]
+    def watched(self, environment: str) -> Iterator[tuple[tuple[str, ...], subprocess.Popen[str]]]:
+        """`watch`, beside what happens meanwhile: the command, and its process."""
+        place = ("--env", environment, "--port", str(self.ports[environment]))
+        words = ("python", "-m", "ml_pipeline", "watch", *place, *WATCH)
         process = subprocess.Popen(
-            self.argv([*words, *WATCH]), cwd=self.repository, env=self.env(), text=True,
+            self.argv(words), cwd=self.repository, env=self.env(), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         try:
-            yield process
+            yield words, process
         finally:
             process.kill()
 

@@ -147,15 +147,15 @@ class Story:
     def degrades(self, environment: str, cents: int, good: str) -> None:
         """Payments that the model can't score come until `watch` has gone back."""
         line = self.pipeline
-        with line.watched(environment) as watching:
+        with line.watched(environment) as (words, watching):
             until = time.monotonic() + SECONDS
             decided = _by(line.pay(environment, cents, 5))
             self.holds(f"on these, {', '.join(decided)} decides in its place", decided == {"rules-1"})
             while watching.poll() is None and time.monotonic() < until:
                 line.pay(environment, cents, 10)
             out, err = watching.communicate(timeout=SECONDS)
-        done = Done((*map(str, watching.args),)[1:], watching.returncode, out, err, 0)  # type: ignore[arg-type]
-        self.did(Done(("python", *done.words), done.code, out, err, 0), 1, shows="ALERT|answers after", says="ALERT")
+        done = Done(words, watching.returncode, out, err, 0)
+        self.did(done, 1, shows="ALERT|answers after", says="ALERT")
         self.holds(f"{environment} answers with {line.model(environment)} again", line.model(environment) == good)
         self.holds("on payments of any size", _by(line.pay(environment, cents, 5)) == {good})
 

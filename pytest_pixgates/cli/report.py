@@ -46,7 +46,7 @@ def run_report(args: argparse.Namespace) -> int:
         sys.stderr.write(f"pixgates: {plain(error.message)}\n  fix: {plain(error.remedy or 'run the gates again')}\n")
         return NO_RECORDS
     past = remember.past(run, reviewed, folder, against=args.against or "")
-    beside = gathered(run, reviewed.root, folder, _shown(), past)
+    beside = gathered(run, reviewed.root, folder, past)
     try:
         written = report.write_reports(run, folder, beside)
     except OSError as error:
@@ -55,10 +55,3 @@ def run_report(args: argparse.Namespace) -> int:
         sys.stdout.write(f"{path}\n")
     sys.stdout.write(f"pixgates report: of a run that is {run.outcome.value}\n")
     return DONE
-
-
-def _shown() -> list[str]:
-    """The families whose code and pictures may be shown: here only those that this package knows."""
-    from pytest_pixgates.plugin import pytest_pixgates_families
-
-    return [family.name for family in pytest_pixgates_families() if not family.private]

@@ -93,7 +93,8 @@ class Run:
     """One run of gates. `status` is "running" until it ended in an orderly way.
 
     `families` are those in scope; `partial` says what else narrowed the run ("-k recall"), which makes it unfit as
-    evidence; `expected` maps each gate's node to its id.
+    evidence; `expected` maps each gate's node to its id. `shown` are the families whose code and pictures reports may
+    show: none that is private, and none that is not named.
     """
 
     id: str
@@ -108,6 +109,7 @@ class Run:
     expected: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     records: tuple[Record, ...] = ()
+    shown: tuple[str, ...] = ()
     schema: int = SCHEMA
 
     @property

@@ -5,7 +5,7 @@ Nothing of it changes what the records say; without it the reports are only poor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,16 +40,16 @@ class Beside:
 NOTHING = Beside()
 
 
-def gathered(run: Run, root: Path, reports: Path, shown: Collection[str], past: Past) -> Beside:
-    """What there is for `run` in `root` and `reports`; of the families in `shown` alone, code and pictures."""
+def gathered(run: Run, root: Path, reports: Path, past: Past) -> Beside:
+    """What there is for `run` in `root` and `reports`; of the families that may be shown alone, code and pictures."""
     from pytest_pixgates.report import excerpt, left, proof
 
     return Beside(
-        excerpts=excerpt.of(run, root, shown),
+        excerpts=excerpt.of(run, root, run.shown),
         entries=past.entries,
         problem=past.problem,
         target=past.target,
-        pictures=left.pictures(run, reports, shown),
+        pictures=left.pictures(run, reports, run.shown),
         proof=proof.read(reports, root),
         url=environ.report_url(),
     )

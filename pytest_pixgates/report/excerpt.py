@@ -1,7 +1,7 @@
 """The lines of code around a finding, as they were judged.
 
 Shown only of a file whose digest is the one that the record names, inside of the repository, and never for a family
-whose data may not be shown, nor of a file that such a family judged. Values that look like secrets are masked.
+whose data may not be shown, nor of a file that such a family judged. Values of keys that look secret are masked.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pytest_pixgates.core import files, process
 from pytest_pixgates.core.record import Record, Run
 from pytest_pixgates.core.scan import Finding, State
 from pytest_pixgates.core.subject import Subject
+from pytest_pixgates.report import masking
 from pytest_pixgates.report.beside import Excerpt
 from pytest_pixgates.report.text import cut
 
@@ -23,11 +24,9 @@ MOST = 200
 _MOST_OF_A_RULE = 5
 _MOST_BYTES = 2**20
 _WIDTH = 160
-_SECRET = re.compile(
-    r"(?i)((?:password|passwd|secret|token|api_?key|access_?key|private_?key|credential)[\w-]*[\"']?\s*[:=]\s*)"
-    r"(?:(?P<quote>[\"'])(?!\$\{)(?:\\.|(?!(?P=quote)).)+"
-    r"|(?![\"']|\$\{|(?:true|false|null|(?:var|local)\.[\w.]+),?\s*$)\S.*)"  # without quotes it may hold spaces
-)
+_WIDEST = 2000  # nobody wrote a longer line, and to look for secrets in it could take long
+_NEVER = re.compile(r"""PRIVATE KEY-----|\bkind["']?\s*:\s*["']?Secret\b""")
+"""Of a file that holds such a thing nothing is shown."""
 
 
 def of(run: Run, root: Path, shown: Collection[str]) -> dict[tuple[str, str, int], Excerpt]:
@@ -54,14 +53,15 @@ class _Reader:
     """Reads each file, and hashes each subject, once."""
 
     def __init__(self, run: Run, root: Path, shown: Collection[str]) -> None:
-        self._root = root
-        self._hidden = [each for record in run.records if record.family not in shown for each in record.subjects]
+        self._root = root.resolve()
+        private = [each for record in run.records if record.family not in shown for each in record.subjects]
+        self._hidden = [_resolved(self._root / each.name) for each in private]
         self._same: dict[Subject, bool] = {}
         self._lines: dict[str, list[str]] = {}
 
     def around(self, record: Record, finding: Finding) -> Excerpt:
         covering = [each for each in record.subjects if each.kind != "content" and _holds(each, finding.path)]
-        if not covering or any(_holds(each, finding.path) for each in self._hidden):
+        if not covering or ".." in Path(finding.path).parts:
             return ()
         if finding.path not in self._lines:
             self._lines[finding.path] = self._read(finding.path)
@@ -81,17 +81,25 @@ class _Reader:
     def _read(self, name: str) -> list[str]:
         try:
             path = (self._root / name).resolve()
-            if not path.is_relative_to(self._root.resolve()):
+            if not path.is_relative_to(self._root) or any(map(path.is_relative_to, self._hidden)):
                 return []
             with files.regular(path) as (file, _):
                 content = file.read(_MOST_BYTES + 1)
             text = content.decode("utf-8")
         except (OSError, ValueError, RuntimeError):
             return []
-        if len(content) > _MOST_BYTES or "\0" in text or "PRIVATE KEY-----" in text:
+        lines = text.removesuffix("\n").split("\n")
+        if len(content) > _MOST_BYTES or max(map(len, lines)) > _WIDEST or "\0" in text or _NEVER.search(text):
             return []
         mask = process.masker()
-        return [cut(mask(_SECRET.sub(r"\1\g<quote>***", line)), _WIDTH) for line in text.removesuffix("\n").split("\n")]
+        return [cut(mask(line), _WIDTH) for line in masking.masked(lines)]
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, ValueError, RuntimeError):
+        return path  # a name that no file can have
 
 
 def _holds(subject: Subject, path: str) -> bool:

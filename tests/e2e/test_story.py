@@ -196,7 +196,7 @@ def test_what_is_tampered_with_at_a_hand_over_is_refused_and_all_else_goes_its_w
     between_deploy_and_rollback(hands)
 
     cents = models.largest(line.repository / "ml_pipeline/evaluation")[0]
-    with line.watched("prod") as watching:
+    with line.watched("prod") as (_, watching):
         while watching.poll() is None:
             line.pay("prod", cents * 3, 10)
         _, said = watching.communicate(timeout=60)

@@ -32,7 +32,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Policy,
     (tmp_path / "iac/prod/main.tf").write_text("".join(f"line {at}\n" for at in range(1, 20)))
     found = Finding("R1", "bad", "iac/prod/main.tf", 12)
     red = example_runs.run(
-        example_runs.record(example_runs.scan(found, subjects=(Subject.of(Path("iac/prod"), tmp_path),)))
+        example_runs.record(example_runs.scan(found, subjects=(Subject.of(Path("iac/prod"), tmp_path),))),
+        shown=("infra",),
     )
     record.save(red, tmp_path / ".pixgates")
     monkeypatch.chdir(tmp_path)
@@ -64,6 +65,15 @@ def test_of_a_file_that_changed_since_no_code_is_shown(repository: tuple[Policy,
     page = (reviewed.root / ".pixgates" / "report.html").read_text()
     assert "changed" not in page
     assert "iac/prod/main.tf:12" in page
+
+
+def test_code_is_shown_of_the_families_alone_that_the_records_say_may_be(repository: tuple[Policy, Run]) -> None:
+    reviewed, red = repository
+    page = reviewed.root / ".pixgates" / "report.html"
+    for shown in ((), ("other",), ("infra", "other")):
+        record.save(dataclasses.replace(red, shown=shown), reviewed.root / ".pixgates")
+        assert main(["report"]) == 0
+        assert ("line 12" in page.read_text()) == ("infra" in shown)
 
 
 def test_no_records(repository: tuple[Policy, Run], capsys: Said) -> None:

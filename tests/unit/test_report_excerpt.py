@@ -69,12 +69,30 @@ def test_not_even_another_family_s_finding_shows_what_a_private_one_judged(root:
     assert excerpt.of(run(*public.records, private), root, {"infra"}) == {}
 
 
+@pytest.mark.parametrize("other", ["iac/prod/link.tf", "iac/./data.csv", "iac/prod/../data.csv"])
+def test_what_a_private_family_judged_is_not_shown_by_another_of_its_names(root: Path, other: str) -> None:
+    (root / "iac/data.csv").write_text(f"cpf\n{CANARY}\n")
+    (root / "iac/prod/link.tf").symlink_to("../data.csv")
+    public = judged(root, "iac", path=other, line=2)
+    private = record(scan(subjects=(Subject.of(Path("iac/data.csv"), root),)), gate="data_contract/x", node="d")
+    assert (CANARY in str(excerpt.of(public, root, {"infra"}))) == (".." not in other)
+    assert excerpt.of(run(*public.records, private), root, {"infra"}) == {}
+
+
+def test_a_subject_whose_name_no_file_can_have_is_passed_over(root: Path) -> None:
+    odd = tuple(Subject(name, "ab" * 32, "content") for name in ("a\0b", "\ud800", "x" * 5000))
+    private = record(scan(subjects=odd), gate="data_contract/x", node="d")
+    assert KEY in excerpt.of(run(*judged(root).records, private), root, {"infra"})
+
+
 @pytest.mark.parametrize("line", [0, -1, 21, 10**12])
 def test_a_line_that_is_not_there(root: Path, line: int) -> None:
     assert excerpt.of(judged(root, line=line), root, {"infra"}) == {}
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\n" * 20, b"\0\n" * 20, b"x" * (2**20) + b"\n" * 20])
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\n" * 20, b"\0\n" * 20, b"x\n" * 2**20, b"x" * 2001 + b"\n" * 20, b"\n" * 20 + b"x" * 2**20]
+)
 def test_what_is_no_small_text_is_not_shown(root: Path, content: bytes) -> None:
     (root / "iac/prod/main.tf").write_bytes(content)
     assert excerpt.of(judged(root), root, {"infra"}) == {}
@@ -120,6 +138,11 @@ def test_a_pipe_keeps_nobody_waiting(root: Path) -> None:
         ('  PASSWORD: "${{ secrets.PASSWORD }}"', '  PASSWORD: "${{ secrets.PASSWORD }}"'),
         ("  TOKEN: ${{ secrets.TOKEN }}", "  TOKEN: ${{ secrets.TOKEN }}"),
         ("  secret:", "  secret:"),
+        ("ENV DB_PASSWORD hunter2", "ENV DB_PASSWORD ***"),
+        ("ENV DB_HOST hunter2", "ENV DB_HOST hunter2"),
+        ("  password: |", "  password: ***"),
+        ('  password = "${var.a}hunter2"', '  password = "***"'),
+        ('  password = "a" + "hunter2"', "  password = ***"),
         ('  x = "in-the-environment"', '  x = "***"'),
     ],
 )
@@ -133,6 +156,13 @@ def test_of_a_file_with_a_private_key_nothing_is_shown(root: Path) -> None:
     key = ["-----BEGIN PRIVATE KEY-----", "MC4CAQAwBQYDK2VwBCIEI", "-----END PRIVATE KEY-----"]
     (root / "iac/prod/main.tf").write_text("\n".join([*LINES[:11], *key, *LINES]))
     assert excerpt.of(judged(root), root, {"infra"}) == {}
+
+
+@pytest.mark.parametrize("kind", ["kind: Secret", "  kind: 'Secret'", '{"kind": "Secret"}'])
+def test_of_a_file_with_a_secret_of_kubernetes_nothing_is_shown(root: Path, kind: str) -> None:
+    for text, shown in ((kind, False), (kind.replace("Secret", "SecretStore"), True)):
+        (root / "iac/prod/main.tf").write_text("\n".join([*LINES, text]))
+        assert bool(excerpt.of(judged(root), root, {"infra"})) is shown
 
 
 def test_only_so_many_are_read(root: Path) -> None:
