@@ -314,6 +314,22 @@ def step_of_release(name: str, environment: str) -> list[str]:
     return said.split("\0")[:-1]
 
 
+@pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
+def test_the_stream_worker_reads_every_variable_that_its_pod_is_given(
+    environment: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rendered = read(render(OVERLAYS / environment, IMAGES, MODEL, kubectl()))
+    (container,) = rendered.workloads["StatefulSet/stream-worker"]["spec"]["template"]["spec"]["containers"]
+    given = rendered.environment(container)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        cli.main(["stream", "--help"])
+    assert given.keys() <= set(re.findall(r"\$([A-Z][A-Z0-9_]+)", capsys.readouterr().out))
+    told = vars(cli.parser().parse_args(["stream"]))
+    assert {str(value) for value in told.values()} >= set(given.values())
+
+
 def subjects_of(words: Sequence[str]) -> dict[str, str]:
     given = [value for option, value in pairwise(words) if option == "--subject"]
     return dict(each.split("=", 1) for each in given)
