@@ -301,8 +301,9 @@ def step_of_release(name: str, environment: str) -> list[str]:
         (job, step) for job in flow["jobs"].values() for step in job.get("steps", ()) if step.get("name") == name
     ]  # fmt: skip
     known = {
-        "inputs.environment": environment, "inputs.image": f"sha256:{SCORING}", "github.run_id": "1",
-        "vars.IMAGE_REPOSITORY": "registry.test/scoring", "vars.STREAM_WORKER_IMAGE": IMAGES[1].partition("=")[2],
+        "inputs.environment": environment, "inputs.image": f"sha256:{SCORING}",
+        "inputs.image-stream-worker": f"sha256:{WORKER}", "github.run_id": "1",
+        "vars.IMAGE_REGISTRY": "registry.test/pixgates",
     }  # fmt: skip
 
     def filled(text: str) -> str:
