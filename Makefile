@@ -68,10 +68,11 @@ gates: tools model  ## Judge this repository with its own gates
 	$(BIN)/pixgates verdict
 
 # By the digest of what is built the rest is told: image.json, of buildx.
-IMAGE_REPOSITORY ?= pixgates/scoring
-image:  ## Build the image of the scoring service, and push it: make image IMAGE_REPOSITORY=...
-	.ci/retry docker buildx build --file iac/docker/scoring/Dockerfile --provenance=false --push \
-		--tag '$(IMAGE_REPOSITORY):$(shell git rev-parse HEAD)' --metadata-file image.json .
+IMAGE ?= scoring
+IMAGE_REGISTRY ?= pixgates
+image:  ## Build an image of iac/docker, and push it: make image IMAGE=stream-worker IMAGE_REGISTRY=...
+	.ci/retry docker buildx build --file 'iac/docker/$(IMAGE)/Dockerfile' --provenance=false --push \
+		--tag '$(IMAGE_REGISTRY)/$(IMAGE):$(shell git rev-parse HEAD)' --metadata-file image.json .
 
 pre-push: $(READY)  ## Run the gates on what is about to be pushed, unless they passed it
 	$(BIN)/pixgates pre-push

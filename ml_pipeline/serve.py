@@ -22,13 +22,13 @@ def add_arguments(steps: Any) -> None:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    _from_environment(
+    from_environment(
         parser, "--model", "MODEL_URI", MODEL, "folder of `train`, or a URL such as s3://bucket/models/fraud"
     )
     parser.add_argument("--promoted", help="record of the digests to serve (evaluation/evaluation.json beside --model)")
     model_sha256_argument(parser)
     state_arguments(parser)
-    _from_environment(parser, "--log-level", "LOG_LEVEL", "INFO", f"one of {', '.join(LEVELS)}", _level)
+    log_level_argument(parser)
     parser.add_argument("--contracts", type=Path, default=CONTRACTS, help="folder of the contracts (%(default)s)")
     parser.add_argument(
         "--forget", action="store_true", help="leave the state's folder as it is: for a rehearsal"
@@ -44,21 +44,27 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def model_sha256_argument(parser: argparse.ArgumentParser) -> None:
     """Which model alone may be loaded."""
-    _from_environment(
+    from_environment(
         parser, "--model-sha256", "MODEL_SHA256", None, "digest of model.onnx; no other is loaded", _sha256
     )
+
+
+def log_level_argument(parser: argparse.ArgumentParser) -> None:
+    """How much is logged."""
+    from_environment(parser, "--log-level", "LOG_LEVEL", "INFO", f"one of {', '.join(LEVELS)}", _level)
 
 
 def state_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the account state is, and with which key."""
     says = "folder of the account state, or URL of a Redis or Valkey; @FILE for one that stands in a file"
-    _from_environment(parser, "--state", "STATE_URL", STATE, says, _stated)
-    _from_environment(parser, "--hash-key", "HASH_KEY_FILE", None, "file with the key of all hashes of ids", Path)
+    from_environment(parser, "--state", "STATE_URL", STATE, says, _stated)
+    from_environment(parser, "--hash-key", "HASH_KEY_FILE", None, "file with the key of all hashes of ids", Path)
 
 
-def _from_environment(
+def from_environment(
     parser: argparse.ArgumentParser, option: str, name: str, otherwise: str | None, says: str, kind: Any = str
 ) -> None:
+    """An option that a variable of the environment gives as well."""
     default = os.environ.get(name) or otherwise
     shown = "" if otherwise is None else f", else {otherwise}"
     parser.add_argument(option, type=kind, default=default, help=f"{says} (${name}{shown})")

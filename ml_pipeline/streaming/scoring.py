@@ -6,7 +6,9 @@ answers must depend on the payments it has seen, and on nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +21,8 @@ from numpy.typing import NDArray
 from ml_pipeline import features
 from ml_pipeline.serving.model import Model
 from ml_pipeline.streaming.messages import Transaction
+
+ACCOUNTS = "accounts"
 
 
 class Scored(NamedTuple):
@@ -38,10 +42,38 @@ def scored(model: Model, rows: Sequence[NDArray[np.float32]]) -> list[Scored]:
     ]
 
 
-def accounts(folder: Path) -> dict[str, dict[str, Any]]:
-    """Reference data by account, from the table `accounts` in a folder. Raises as `features.read` does."""
-    rows = features.read(folder, "accounts", features.ACCOUNTS)
+def accounts(place: str) -> dict[str, dict[str, Any]]:
+    """Reference data by account, from the table `accounts` in a folder, or below a URL (s3://bucket).
+
+    Raises as `features.read` does, and OSError if the URL can't be read.
+    """
+    with _brought(place) as folder:
+        rows = features.read(folder, ACCOUNTS, features.ACCOUNTS)
     return {row["account_id"]: row for row in rows.iter_rows(named=True)}
+
+
+@contextmanager
+def _brought(place: str) -> Iterator[Path]:
+    """The folder, or one with what lies below the URL."""
+    if "://" not in place:
+        yield Path(place)
+        return
+    from obstore.exceptions import BaseError
+    from obstore.store import from_url
+
+    with tempfile.TemporaryDirectory(prefix="accounts-") as name:
+        (Path(name) / ACCOUNTS).mkdir()
+        try:
+            store = from_url(place)
+            found = (each["path"] for batch in store.list(ACCOUNTS) for each in batch)
+            paths = sorted(each for each in found if each.endswith(".parquet"))
+            for number, path in enumerate(paths):
+                (Path(name) / ACCOUNTS / f"{number}.parquet").write_bytes(store.get(path).bytes())
+        except BaseError as error:
+            raise OSError(f"{place}/{ACCOUNTS} could not be read ({type(error).__name__})") from error
+        if not paths:
+            raise FileNotFoundError(f"{place}/{ACCOUNTS} holds no Parquet file")
+        yield Path(name)
 
 
 @dataclass(slots=True)

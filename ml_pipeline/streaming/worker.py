@@ -19,15 +19,13 @@ import msgspec
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from ml_pipeline.streaming import messages
+from ml_pipeline.streaming.kafka import Topics
 from ml_pipeline.streaming.merge import Merge, Record
 from ml_pipeline.streaming.messages import Processed, RefusedError, Transaction
 from ml_pipeline.streaming.metrics import Metrics
 from ml_pipeline.streaming.scoring import Scored, Scoring
 from ml_pipeline.streaming.snapshots import Snapshots
 from ml_pipeline.streaming.windows import Windows
-
-TRANSACTIONS, PROCESSED = "transactions", "processed_transactions"
-AGGREGATED, DEAD_LETTER = "transactions_aggregated", "transactions_dead_letter"
 
 READ = 2_000  # records at once
 READ_PROCESSED = 20_000  # of all instances, by one of them
@@ -55,7 +53,12 @@ class Settings:
     grace: float = 1.0
     snapshot_seconds: float = 60.0
     accept_lost_history: bool = False
-    kafka: Mapping[str, str] = field(default_factory=dict)
+    kafka: Mapping[str, Any] = field(default_factory=dict)
+    topics: Topics = field(default_factory=Topics)
+
+    def __post_init__(self) -> None:
+        if len(set(self.topics)) < len(self.topics):
+            raise ValueError(f"one topic can't be two: {', '.join(self.topics)}")
 
 
 class _RewindError(Exception):
@@ -67,7 +70,7 @@ class Worker:
 
     def __init__(self, settings: Settings, scoring: Scoring, snapshots: Snapshots, metrics: Metrics) -> None:
         self.settings, self.scoring, self.snapshots, self.metrics = settings, scoring, snapshots, metrics
-        self.stopping = False
+        self.topics, self.stopping = settings.topics, False
         common = {"bootstrap.servers": settings.brokers, "client.id": settings.instance, **settings.kafka}
         reads = {
             **common, "enable.auto.commit": False, "isolation.level": "read_committed", "auto.offset.reset": "error",
@@ -104,10 +107,10 @@ class Worker:
     def run(self) -> None:
         """Work until `stopping`, then finish what was begun, and leave."""
         self._retried(lambda: self._producer.init_transactions(ASK))
-        for topic in (TRANSACTIONS, PROCESSED, AGGREGATED, DEAD_LETTER):
+        for topic in self.topics:
             self._ends(topic)  # said at once if one is missing: the group would wait for it without a word
         self._member.subscribe(
-            [TRANSACTIONS], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            [self.topics.transactions], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
         try:
             while not self.stopping:
@@ -181,10 +184,10 @@ class Worker:
         else:
             self._commit()
         wanted = {*self._mine, *self._granted}
-        found = self._committed(TRANSACTIONS, wanted)
+        found = self._committed(self.topics.transactions, wanted)
         if found is None:
             return  # another's transaction is open; we ask again
-        begins, _ = self._ends(TRANSACTIONS)
+        begins, _ = self._ends(self.topics.transactions)
         self._check_partitions(begins)
         mine = {number: begins[number] if its is None else its[0] for number, its in found.items()}
         ahead = [number for number, offset in mine.items() if self._positions.get(number, offset + 1) > offset]
@@ -205,16 +208,16 @@ class Worker:
             if self._positions[number] < begin:
                 if not self.settings.accept_lost_history:
                     raise ValueError(
-                        f"{TRANSACTIONS} [{number}] begins at {begin}, and the state is known up to "
+                        f"{self.topics.transactions} [{number}] begins at {begin}, and the state is known up to "
                         f"{self._positions[number]}: records between have expired. Put a newer snapshot into "
                         f"{self.snapshots.folder}, or begin without them: --accept-lost-history"
                     )
                 self._positions[number] = begin
-        _, ends = self._ends(TRANSACTIONS)
+        _, ends = self._ends(self.topics.transactions)
         if gone := [number for number, at in self._positions.items() if at > ends[number]]:
             raise ValueError(
-                f"{TRANSACTIONS} {gone} end before the snapshots in {self.snapshots.folder}: the topic was made again; "
-                "name an empty --state"
+                f"{self.topics.transactions} {gone} end before the snapshots in {self.snapshots.folder}: the topic was "
+                "made again; name an empty --state"
             )
         self.scoring.load(snapshot.state() if snapshot else None)
         self._merge = Merge(self.settings.grace, dict(self._latest))
@@ -242,9 +245,12 @@ class Worker:
         }
 
     def _check_partitions(self, numbers: Iterable[int]) -> None:
-        there = self._ends(PROCESSED)[0]
+        there = self._ends(self.topics.processed)[0]
         if missing := sorted(set(numbers) - there.keys()):
-            raise ValueError(f"{PROCESSED} lacks the partitions {missing} of {TRANSACTIONS}; give it as many")
+            topics = self.topics
+            raise ValueError(
+                f"{topics.processed} lacks the partitions {missing} of {topics.transactions}; give it as many"
+            )
 
     def _ends(self, topic: str) -> tuple[dict[int, int], dict[int, int]]:
         """By partition of a topic, its first offset and its next one."""
@@ -294,7 +300,9 @@ class Worker:
         """
         self._reader.close()
         self._reader, self._held = Consumer(self._reads), held
-        self._reader.assign([TopicPartition(TRANSACTIONS, n, at) for n, at in self._next.items() if n not in held])
+        self._reader.assign(
+            [TopicPartition(self.topics.transactions, n, at) for n, at in self._next.items() if n not in held]
+        )
 
     def _handle(self, records: list[Record]) -> None:
         """See records in their order, and write what becomes of those that are ours and not yet committed."""
@@ -330,7 +338,7 @@ class Worker:
             )  # fmt: skip
             key = record.message.key() or one.payer_account_id.encode()
             # Into the partition of the same number: its records keep their order, whoever writes them.
-            self._produce(PROCESSED, messages.encode(answer), key, partition=record.partition)
+            self._produce(self.topics.processed, messages.encode(answer), key, partition=record.partition)
             decisions[its.decision] = decisions.get(its.decision, 0) + 1
         self._written += len(records)
         for decision, count in decisions.items():
@@ -344,26 +352,28 @@ class Worker:
         message: Message = record.message
         reason = str(record.payment)
         headers = [
-            *(message.headers() or []), ("reason", reason.encode()), ("topic", TRANSACTIONS.encode()),
+            *(message.headers() or []), ("reason", reason.encode()), ("topic", self.topics.transactions.encode()),
             ("partition", str(record.partition).encode()), ("offset", str(record.offset).encode()),
         ]  # fmt: skip
-        self._produce(DEAD_LETTER, message.value(), message.key(), headers=headers)
+        self._produce(self.topics.dead_letter, message.value(), message.key(), headers=headers)
         self._written += 1
         self._counted.append(self.metrics.dead_letters.labels(reason).inc)
-        log.warning("refused: %s [%d] at %d: %s", TRANSACTIONS, record.partition, record.offset, reason)
+        log.warning("refused: %s [%d] at %d: %s", self.topics.transactions, record.partition, record.offset, reason)
 
     # Windows
 
     def _restored_windows(self) -> _WindowsRole | None:
         """The role of counting, which whoever has partition 0 plays, from where the group has committed it."""
-        begins, _ = self._ends(PROCESSED)
-        found = self._committed(PROCESSED, begins)
+        begins, _ = self._ends(self.topics.processed)
+        found = self._committed(self.topics.processed, begins)
         if found is None:
             return None
-        role = _WindowsRole.restored(begins, found)
+        role = _WindowsRole.restored(self.topics.processed, begins, found)
         self._windows_reader.close()  # and not assigned anew: see _read_from_next
         self._windows_reader = Consumer(self._reads)
-        self._windows_reader.assign([TopicPartition(PROCESSED, number, at) for number, at in role.positions.items()])
+        self._windows_reader.assign(
+            [TopicPartition(self.topics.processed, number, at) for number, at in role.positions.items()]
+        )
         return role
 
     def _count_windows(self) -> None:
@@ -386,7 +396,7 @@ class Worker:
         self._begin()
         for row in self._windows.windows.changed():
             key = f"{row.payer_ispb}|{row.window_start:%Y-%m-%dT%H:%M:%SZ}"
-            self._produce(AGGREGATED, messages.encode(row), key.encode())
+            self._produce(self.topics.aggregated, messages.encode(row), key.encode())
         return offsets
 
     # Transactions
@@ -419,7 +429,7 @@ class Worker:
             if not reached:
                 return
             self._begin()
-        offsets = [TopicPartition(TRANSACTIONS, number, offset) for number, offset in reached.items()]
+        offsets = [TopicPartition(self.topics.transactions, number, offset) for number, offset in reached.items()]
         began = time.perf_counter()
         try:
             group = self._member.consumer_group_metadata()
@@ -472,7 +482,7 @@ class Worker:
         self._snapshot_due = time.monotonic() + self.settings.snapshot_seconds
         if self._merge is None:
             return
-        found = self._committed(TRANSACTIONS, self._positions)
+        found = self._committed(self.topics.transactions, self._positions)
         if found is None:
             return
         committed = {number: its[0] if its else 0 for number, its in found.items()}
@@ -496,9 +506,13 @@ class Worker:
         self.metrics.partitions.set(len(self._mine))
         self.metrics.lag.clear()
         for number in self._mine:
-            self.metrics.lag.labels(number).set(_lag(self._reader, TRANSACTIONS, number, self._positions[number]))
+            self.metrics.lag.labels(number).set(
+                _lag(self._reader, self.topics.transactions, number, self._positions[number])
+            )
         read = self._windows.positions if self._windows else {}
-        self.metrics.windows_lag.set(sum(_lag(self._windows_reader, PROCESSED, *each) for each in read.items()))
+        self.metrics.windows_lag.set(
+            sum(_lag(self._windows_reader, self.topics.processed, *each) for each in read.items())
+        )
 
 
 @dataclass
@@ -506,6 +520,7 @@ class _WindowsRole:
     """Windows and where `processed_transactions` was read to. With an offset is noted: from where to read again, and
     which windows are closed."""
 
+    topic: str
     windows: Windows
     positions: dict[int, int]  # the next offset to read
     committed: dict[int, int]
@@ -514,7 +529,9 @@ class _WindowsRole:
     waits_since: float | None = None
 
     @classmethod
-    def restored(cls, begins: Mapping[int, int], found: Mapping[int, tuple[int, str] | None]) -> _WindowsRole:
+    def restored(
+        cls, topic: str, begins: Mapping[int, int], found: Mapping[int, tuple[int, str] | None]
+    ) -> _WindowsRole:
         positions, committed, closed = {}, {}, 0
         for number, begin in begins.items():
             offset, note = found[number] or (begin, "")
@@ -522,7 +539,7 @@ class _WindowsRole:
             committed[number] = offset
             positions[number] = max(int(again or offset), begin)
             closed = max(closed, int(until or 0))
-        return cls(Windows(closed), positions, committed, dict.fromkeys(begins, time.monotonic()))
+        return cls(topic, Windows(closed), positions, committed, dict.fromkeys(begins, time.monotonic()))
 
     def put(self, message: Message) -> bool:
         """One more payment; False if it can't be read."""
@@ -536,7 +553,7 @@ class _WindowsRole:
         try:
             one = messages.processed(message.value() or b"")
         except msgspec.DecodeError:
-            log.warning("unreadable: %s [%d] at %d", PROCESSED, number, offset)
+            log.warning("unreadable: %s [%d] at %d", self.topic, number, offset)
             return False
         self.windows.add(number, offset, one, known=known)
         return True
@@ -544,7 +561,7 @@ class _WindowsRole:
     def uncommitted(self) -> list[TopicPartition]:
         """What to commit."""
         moved = [number for number, at in self.positions.items() if at > self.committed[number]]
-        return [TopicPartition(PROCESSED, number, self.positions[number], self._note(number)) for number in moved]
+        return [TopicPartition(self.topic, number, self.positions[number], self._note(number)) for number in moved]
 
     def was_committed(self, offsets: Iterable[TopicPartition]) -> None:
         self.committed |= {each.partition: each.offset for each in offsets}

@@ -41,7 +41,7 @@ class Manifests:
     @property
     def models(self) -> set[tuple[str, str]]:
         """Where containers find a model, and the digest that it must have; "" where nothing is said."""
-        known = [self._environment(each) for one in self.workloads.values() for each in _containers(one)]
+        known = [self.environment(each) for one in self.workloads.values() for each in _containers(one)]
         found = [(each.get(MODEL_URI, ""), each.get(MODEL_SHA256, "")) for each in known]
         return {each for each in found if any(each)}
 
@@ -115,7 +115,7 @@ class Manifests:
             elif not uri.endswith(f"/{digest}/model"):
                 yield f"{MODEL_URI} is {uri or '(none)'}, where another release would lie too: end it in /DIGEST/model"
 
-    def _environment(self, container: Mapping[str, Any]) -> dict[str, str]:
+    def environment(self, container: Mapping[str, Any]) -> dict[str, str]:
         """The variables of a container, as far as the manifests tell."""
         configured = [each for each in self.objects if each["kind"] == "ConfigMap"]
         maps = {each["metadata"]["name"]: each.get("data") or {} for each in configured}

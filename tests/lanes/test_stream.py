@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import random
 import re
 import shutil
@@ -211,10 +212,14 @@ class Starts:
         settings = self.folder / "kafka.properties"
         settings.write_text("session.timeout.ms=3000\nheartbeat.interval.ms=500\n")
         (port,) = free_ports(1)
+        told = {  # as its pod is
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka.address, "KAFKA_CONSUMER_GROUP": self.kafka.group,
+            "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT", "MODEL_URI": self.world.model.as_uri(),
+            "ACCOUNTS_URI": self.world.data.as_uri(), "STATE_DIR": str(self.folder / f"state-{instance}"),
+            **{f"KAFKA_TOPIC_{topic.upper()}": topic for topic in TOPICS},
+        }  # fmt: skip
         given = {
-            "brokers": self.kafka.address, "group": self.kafka.group, "model": self.world.model,
-            "accounts": self.world.data, "state": self.folder / f"state-{instance}", "instance": instance,
-            "port": port, "kafka": settings, "snapshot_seconds": 1, "grace": 5, **options,
+            "instance": instance, "port": port, "kafka": settings, "snapshot_seconds": 1, "grace": 5, **options,
         }  # fmt: skip
         arguments = ["stream"]
         for name, value in given.items():
@@ -223,7 +228,9 @@ class Starts:
         program = ["-c", program, *dying] if program else ["-c", DYING, *dying] if dying else ["-m", "ml_pipeline"]
         log = self.folder / f"log-{instance}-{len(self.processes)}"
         with log.open("wb") as out:
-            process = subprocess.Popen([sys.executable, *program, *arguments], stdout=out, stderr=out)
+            process = subprocess.Popen(
+                [sys.executable, *program, *arguments], env={**os.environ, **told}, stdout=out, stderr=out
+            )
         self.processes.append(process)
         return Running(process, log, port)
 

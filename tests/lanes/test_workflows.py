@@ -81,7 +81,7 @@ DEFECTS = {
         "    uses: ./.github/workflows/release.yml\n    secrets: inherit\n", "zizmor", "secrets-inherit"),
     "a key that there is not": ("gates.yml", "    timeout-minutes:", "    timeout-minute:", "schema", "timeout-minute"),
     "an output that there is not": (
-        "main.yml", "needs.image.outputs.digest", "needs.image.outputs.diges", "actionlint", "diges"),
+        "main.yml", "needs.image.outputs.scoring", "needs.image.outputs.scorin", "actionlint", "scorin"),
     "a job that there is not": (
         "release.yml", "needs: [gates, sign]", "needs: [gates, signed]", "actionlint", "signed"),
 }  # fmt: skip

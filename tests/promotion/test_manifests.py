@@ -301,8 +301,9 @@ def step_of_release(name: str, environment: str) -> list[str]:
         (job, step) for job in flow["jobs"].values() for step in job.get("steps", ()) if step.get("name") == name
     ]  # fmt: skip
     known = {
-        "inputs.environment": environment, "inputs.image": f"sha256:{SCORING}", "github.run_id": "1",
-        "vars.IMAGE_REPOSITORY": "registry.test/scoring", "vars.STREAM_WORKER_IMAGE": IMAGES[1].partition("=")[2],
+        "inputs.environment": environment, "inputs.image": f"sha256:{SCORING}",
+        "inputs.image-stream-worker": f"sha256:{WORKER}", "github.run_id": "1",
+        "vars.IMAGE_REGISTRY": "registry.test/pixgates",
     }  # fmt: skip
 
     def filled(text: str) -> str:
@@ -312,6 +313,22 @@ def step_of_release(name: str, environment: str) -> list[str]:
     shell = ["bash", "-euc", f"printf '%s\\0' {filled(step['run'])}"]
     said = subprocess.run(shell, env={**os.environ, **env}, capture_output=True, text=True, check=True).stdout
     return said.split("\0")[:-1]
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
+def test_the_stream_worker_reads_every_variable_that_its_pod_is_given(
+    environment: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rendered = read(render(OVERLAYS / environment, IMAGES, MODEL, kubectl()))
+    (container,) = rendered.workloads["StatefulSet/stream-worker"]["spec"]["template"]["spec"]["containers"]
+    given = rendered.environment(container)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        cli.main(["stream", "--help"])
+    assert given.keys() <= set(re.findall(r"\$([A-Z][A-Z0-9_]+)", capsys.readouterr().out))
+    told = vars(cli.parser().parse_args(["stream"]))
+    assert {str(value) for value in told.values()} >= set(given.values())
 
 
 def subjects_of(words: Sequence[str]) -> dict[str, str]:

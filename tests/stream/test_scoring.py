@@ -19,7 +19,7 @@ from tests.stream.made import World
 
 def new(world: World) -> Scoring:
     model = load(str(world.model), record_beside(str(world.model)))
-    return Scoring(model, scoring.accounts(world.data))
+    return Scoring(model, scoring.accounts(str(world.data)))
 
 
 def all_of(world: World, scores: Scoring, ones: list[Transaction], portion: int) -> dict[str, Scored]:
@@ -130,3 +130,15 @@ def test_a_model_that_was_not_promoted_scores_nothing(
     nowhere = ["--brokers", "127.0.0.1:1", "--accounts", str(world.data), "--state", str(tmp_path / "state")]
     assert cli.main(["stream", "--model", str(tmp_path / "model"), *nowhere]) == 2
     assert "it was not promoted" in capsys.readouterr().err
+
+
+def test_accounts_below_a_url_are_those_of_the_folder(world: World) -> None:
+    assert scoring.accounts(world.data.as_uri()) == scoring.accounts(str(world.data))
+
+
+def test_a_url_without_accounts_is_refused(world: World, tmp_path: Path) -> None:
+    (tmp_path / "accounts").mkdir()
+    with pytest.raises(FileNotFoundError, match="accounts holds no Parquet file"):
+        scoring.accounts(tmp_path.as_uri())
+    with pytest.raises(OSError, match="could not be read"):
+        scoring.accounts((tmp_path / "nowhere").as_uri())

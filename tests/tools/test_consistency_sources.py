@@ -34,7 +34,7 @@ CONTAINER = "        - name: scoring\n"
 PROBE = "          readinessProbe:\n            periodSeconds: 60\n"
 VPC = "= module.network.vpc_id"
 SUBNETS = "subnet_ids               = module.network.intra_subnet_ids"
-DOCKERFILE = "iac/docker/scoring/Dockerfile"
+DOCKERFILE, WORKER = "iac/docker/scoring/Dockerfile", "iac/docker/stream-worker/Dockerfile"
 BASE = "iac/k8s/base/kustomization.yaml"
 VARIABLE = 'variable "project" {'
 LOCK = ".terraform.lock.hcl"
@@ -106,6 +106,12 @@ MUTATIONS = [
              "iac/k8s/base/scoring/deployment.yaml:"),
     Mutation("image-user", "@images", DOCKERFILE, "USER 10001:10001", "USER 1000:1000", "USER",
              "iac/k8s/base/scoring/deployment.yaml:"),
+    Mutation("image-port", "@images", WORKER, "EXPOSE 9090", "EXPOSE 9091", "EXPOSE",
+             "iac/k8s/base/stream-worker/statefulset.yaml:"),
+    Mutation("image-user", "@images", WORKER, "USER 10001:10001", "USER worker", "USER",
+             "iac/k8s/base/stream-worker/statefulset.yaml:"),
+    Mutation("env-bucket", "@dev", f"{OVERLAY}/kustomization.yaml", BUCKET.format("data"), BUCKET.format("date"),
+             "ACCOUNTS_URI", f"{MODULES}/storage/"),
 ]  # fmt: skip
 
 

@@ -28,14 +28,18 @@ data "aws_iam_policy_document" "boundary" {
     sid = "Topics"
     actions = [
       "kafka-cluster:AlterGroup",
+      "kafka-cluster:AlterTransactionalId",
       "kafka-cluster:Connect",
       "kafka-cluster:DescribeGroup",
       "kafka-cluster:DescribeTopic",
+      "kafka-cluster:DescribeTransactionalId",
       "kafka-cluster:ReadData",
       "kafka-cluster:WriteData",
       "kafka-cluster:WriteDataIdempotently",
     ]
-    resources = concat([local.kafka_cluster, local.kafka_group], local.consumed, local.produced)
+    resources = concat(
+      [local.kafka_cluster, local.kafka_group, local.kafka_transactions], local.consumed, local.produced,
+    )
   }
 
   statement {

@@ -42,10 +42,35 @@ data "aws_iam_policy_document" "stream_worker" {
     resources = [local.kafka_group]
   }
 
+  # What it writes counts once, or not at all: one transaction of each instance, named for its group.
+  statement {
+    sid       = "Transact"
+    actions   = ["kafka-cluster:AlterTransactionalId", "kafka-cluster:DescribeTransactionalId"]
+    resources = [local.kafka_transactions]
+  }
+
   statement {
     sid       = "Produce"
     actions   = ["kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"]
     resources = local.produced
+  }
+
+  statement {
+    sid       = "ReadAccounts"
+    actions   = ["s3:GetObject"]
+    resources = ["${var.buckets.data}/accounts/*"]
+  }
+
+  statement {
+    sid       = "FindAccounts"
+    actions   = ["s3:ListBucket"]
+    resources = [var.buckets.data]
+
+    condition {
+      test     = "StringLike"
+      variable = "s3:prefix"
+      values   = ["accounts/*"]
+    }
   }
 
   statement {
@@ -54,7 +79,7 @@ data "aws_iam_policy_document" "stream_worker" {
     resources = ["${var.buckets.data}/decisions/*"]
   }
 
-  # Decrypt too: S3 needs it to put an object together from parts.
+  # Decrypt too, for the accounts; and S3 needs it to put an object together from parts.
   statement {
     sid       = "EncryptDecisions"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey"]

@@ -70,6 +70,20 @@ run "grants_the_least" {
     ])
     error_message = "The stream worker may write to its own topics only."
   }
+
+  assert {
+    condition = one([
+      for s in data.aws_iam_policy_document.stream_worker.statement : s.resources if s.sid == "Transact"
+    ]) == toset(["arn:aws:kafka:sa-east-1:111122223333:transactional-id/pixgates-test/*/stream-worker-*"])
+    error_message = "The stream worker may make the transactions of its group only."
+  }
+
+  assert {
+    condition = one([
+      for s in data.aws_iam_policy_document.stream_worker.statement : s.resources if s.sid == "ReadAccounts"
+    ]) == toset(["arn:aws:s3:::data/accounts/*"])
+    error_message = "Of the data, the stream worker may read the accounts only."
+  }
 }
 
 run "refuses_wildcards" {
