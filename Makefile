@@ -131,9 +131,9 @@ prove: tools model  ## Put every defect of the catalogue into a copy; each must 
 	$(BIN)/pytest tests/lanes --lane prove
 
 # Another sample for each commit, and the same again for the same.
-SEED ?= $(shell git rev-parse --short=7 HEAD 2>/dev/null | xargs -I{} printf '%d' 0x{})
-prove-sample: tools model  ## The same with a sample, drawn by SEED
-	$(BIN)/pixgates prove --sample 24 --seed $(SEED)
+DRAW ?= $(shell git rev-parse --short=7 HEAD 2>/dev/null | xargs -I{} printf '%d' 0x{})
+prove-sample: tools model  ## The same with a sample, drawn by the commit, or by DRAW
+	$(BIN)/pixgates prove --sample 24 --seed $(DRAW)
 
 workflows: tools $(VENV)/.lanes  ## Check the workflows of GitHub, and run two of them here
 	$(BIN)/pytest tests/lanes --lane workflows
