@@ -44,6 +44,7 @@ unjudged = ["manifests", "image-scoring", "image-stream-worker"]
 """
 KEYS = "[[evidence.keys]]"
 SIGNED_AS_FAILED = 3
+P95 = "9s"  # a control plane on the same two cores may take seconds of them: how fast it answers is not asked here
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ class Pipeline:
         """All of it, and each step must do."""
         model, judged = self.commit(made, build), self.judge()
         assert judged.code == 0, judged.text
-        for job in (self.sign, self.promote, lambda: self.step("deploy", "--p95", "2s")):
+        for job in (self.sign, self.promote, lambda: self.step("deploy", "--p95", P95)):
             done = job()
             assert done.returncode == 0, done.stdout + done.stderr
         return model
@@ -214,7 +215,7 @@ def test_a_service_that_is_not_the_release_is_noticed_and_the_last_one_comes_bac
 
     port = free_port()
     world = world_of(url=f"http://127.0.0.1:{port}")
-    quick = {"settles": 2.0, "p95": "2s"}
+    quick = {"settles": 2.0, "p95": P95}
     with pods.running(world.cluster, world.at("dev"), world.root / "pods", port) as service:
         world.release(good)
         deploy(world.brought(**quick | {"settles": 60.0}))
