@@ -10,6 +10,7 @@ UV := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --frozen --inexact --compile-bytecode --all-extras
 
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
@@ -36,7 +37,7 @@ $(READY): pyproject.toml uv.lock
 		'Install one (on Debian: apt-get install python3 python3-venv), or name it: make PYTHON=...' >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
-	UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --frozen --inexact --compile-bytecode --all-extras
+	$(SYNC)
 	touch $@
 
 venv: $(READY)  ## Make the virtual environment
@@ -99,7 +100,7 @@ fresh: $(READY)  ## Run `make gates` in a fresh clone with an empty HOME
 
 # A lane that can't run says NOT RUN and why, and is never 0.
 $(VENV)/.lanes: $(READY)
-	UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --frozen --inexact --compile-bytecode --all-extras --group lanes \
+	$(SYNC) --group lanes \
 		|| { echo 'NOT RUN: the Python packages of the lanes could not be had' >&2; exit 69; }
 	touch $@
 

@@ -126,7 +126,8 @@ def write(ledger: Ledger, history: History, kind: Kind, generation: int, **said:
     chain = history.chain
     entry = Entry(
         environment=chain.environment, number=len(chain.entries) + 1, previous=chain.tip, kind=kind,
-        generation=generation, at=now(), token=token(), **{"actor": whoever(), **said},  # type: ignore[arg-type]
+        generation=generation, at=now(), token=token(),
+        **{"actor": whoever(), **said},  # type: ignore[arg-type]  # fields of Entry, which it refuses if they are none
     )  # fmt: skip
     _follow(_again(chain), entry)
     return _again(ledger.append(chain, entry))

@@ -97,7 +97,7 @@ def test_a_secret_gets_into_no_report_wherever_an_excerpt_begins_and_what_is_har
         "  TOKEN: ${{ secrets.TOKEN }}\n  HOST: a",
         'variable "db_password" {\n  type      = string\n  sensitive = true\n}',
         'variable "size" {\n  default = 3\n}',
-        "RUN --mount=type=secret,id=npm,target=/root/.npmrc npm ci\nENV HOME /root",
+        "RUN --mount=type=secret,id=npm,target=/home/app/.npmrc npm ci\nENV HOME /home/app",
         "metadata:\n  name: token-service\nspec:\n  value: 3",
         "def rotate(tokens):\n    return len(tokens)",
         "user_data = <<EOT\nhost: a\nEOT",
