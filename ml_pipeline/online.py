@@ -16,7 +16,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from operator import add, sub
+from operator import add, itemgetter, sub
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -206,6 +206,9 @@ class Totals(NamedTuple):
         return Totals(*map(sub, self[:-2], earlier))
 
 
+NOTHING = Totals()
+
+
 @dataclass(slots=True)
 class History:
     """Totals of one account's payments (as payer, or as payee), of one pair, or of one device.
@@ -215,38 +218,44 @@ class History:
     """
 
     keep: int = 0
-    totals: Totals = field(default_factory=Totals)
+    totals: Totals = NOTHING
     times: list[int] = field(default_factory=list)
     before: list[Totals] = field(default_factory=list)  # the totals before each payment that is remembered
     payers: list[Any] = field(default_factory=list)
 
     def until(self, at: int) -> Totals:
         """The totals of what happened before `at`. Raises ValueError if that is earlier than what is known."""
-        if self.times and at < self.times[-1]:
-            raise ValueError(f"a payment at {at} came after one at {self.times[-1]}; give them in order of time")
-        place = bisect_left(self.times, at)
-        return self.totals if place == len(self.times) else self.before[place]
+        end = self._end(at)
+        return self.totals if end == len(self.times) else self.before[end]
 
     def within(self, at: int, back: int) -> Totals:
-        """The totals of the `back` milliseconds before `at`."""
-        now, begin, end = self.until(at), *self._places(at, back)
-        return now.minus(self.before[begin]) if begin < end else Totals()
+        """The totals of the `back` milliseconds before `at`. Raises as `until`."""
+        begin, end = self._places(at, back)
+        return self.until(at).minus(self.before[begin]) if begin < end else NOTHING
 
     def payers_within(self, at: int, back: int) -> int:
-        """How many different accounts paid in the `back` milliseconds before `at`."""
+        """How many different accounts paid in the `back` milliseconds before `at`. Raises as `until`."""
         begin, end = self._places(at, back)
         return len(set(self.payers[begin:end]))
 
+    def _end(self, at: int) -> int:
+        """How many of those remembered happened before `at`: all, unless some are of that very millisecond."""
+        times = self.times
+        if not times or times[-1] < at:
+            return len(times)
+        if at < times[-1]:
+            raise ValueError(f"a payment at {at} came after one at {times[-1]}; give them in order of time")
+        return bisect_left(times, at)
+
     def _places(self, at: int, back: int) -> tuple[int, int]:
-        end = bisect_left(self.times, at)
-        return max(bisect_left(self.times, at - back), end - LATEST), end
+        end = self._end(at)
+        return max(bisect_left(self.times, at - back, 0, end), end - LATEST), end
 
     def add(self, at: int, payer: Any, adds: tuple[int, ...]) -> None:
         """Remember one more payment. Raises ValueError if a later one is known."""
-        self.until(at)  # refuses what is out of order
-        same = bisect_left(self.times, at)
-        gone = min(same, max(bisect_left(self.times, at - self.keep), same - LATEST))
-        del self.times[:gone], self.before[:gone], self.payers[:gone]
+        gone, _ = self._places(at, self.keep)
+        if gone:
+            del self.times[:gone], self.before[:gone], self.payers[:gone]
         self.times.append(at)
         self.before.append(self.totals)
         self.payers.append(payer)
@@ -277,7 +286,7 @@ class State:
         Raises ValueError if a later payment of these accounts was added.
         """
         made = define(_Number, one, self._past(one))
-        return np.array([made[name] for name in names or FEATURES], np.float32)
+        return np.array(itemgetter(*(names or FEATURES))(made), np.float32)
 
     def add(self, one: Payment) -> None:
         """Remember a payment. Raises ValueError if a later one of these accounts was added."""
