@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pytest_pixgates.model_gate import intervals
+from pytest_pixgates.model_gate.columns import WEIGHT
+from pytest_pixgates.model_gate.intervals import Clustered
 from pytest_pixgates.model_gate.scores import Scores
 
 WIDTH, HEIGHT = 560, 470
@@ -21,25 +23,32 @@ _INK, _FAINT, _MARK, _EVEN = "#1f2933", "#d5dae0", "#2364aa", "#7a4b00"
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Rows of like scores: their mean score, the share of frauds with its interval, and how many rows they are."""
+    """Rows of like scores: their mean score, the share of frauds with its interval, and their weight (each row's 1)."""
 
     score: float
     share: float
     lower: float
     upper: float
-    rows: int
+    rows: float
 
 
 def bins(scores: Scores) -> list[Bin]:
-    """The bins that hold rows, by their score. Each end of an interval is at 1 - alpha, as for independent rows."""
-    counts, sums, _ = scores.data.binned
-    (frauds, others), (of_frauds, of_others) = np.split(counts, 2), np.split(sums, 2)
+    """The bins that hold rows, by their score. Each end of an interval is at 1 - alpha."""
+    _, sums, totals = scores.data.binned
+    of_bins, scored = (np.add(*np.split(each, 2, axis=-1)) for each in (totals, sums))
     found = []
-    for hits, rest, total in zip(frauds, others, of_frauds + of_others, strict=True):
-        rows = hits + rest
-        if rows > 0:
-            lower, upper = intervals.clopper_pearson(float(hits), float(rows), scores.alpha)
-            found.append(Bin(float(total / rows), float(hits / rows), lower, upper, int(rows)))
+    for at, score in enumerate(scored):
+        hits, sizes = totals[:, at], of_bins[:, at]
+        rows = float(sizes.sum())
+        if not rows:
+            continue
+        if scores.data.dependent:
+            made = Clustered(hits[sizes > 0], sizes[sizes > 0])
+            most = len(made.sizes) if WEIGHT in scores.columns else rows  # observations
+            lower, upper = made.bounds(scores.alpha, most)
+        else:
+            lower, upper = intervals.clopper_pearson(float(hits.sum()), rows, scores.alpha)
+        found.append(Bin(float(score / rows), float(hits.sum() / rows), lower, upper, rows))
     return sorted(found, key=lambda each: each.score)
 
 
@@ -48,7 +57,7 @@ def render(scores: Scores) -> str:
     found = bins(scores)
     positive = [number for each in found for number in (each.score, each.share) if number > 0]
     low = min(10.0 ** math.floor(math.log10(max(min(positive, default=0.1), 1e-7))), 0.1)
-    parts = [*_frame(low, sum(each.rows for each in found)), *(mark for each in found for mark in _marks(each, low))]
+    parts = [*_frame(low, scores.size), *(mark for each in found for mark in _marks(each, low))]
     return "\n".join(parts) + "\n</svg>\n"
 
 

@@ -7,7 +7,9 @@ cost that of the positives (fraud is rare), not of the rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,6 +49,10 @@ class Cells:
 
     def __add__(self, other: Cells) -> Cells:
         return Cells(self.positives + other.positives, self.tied + other.tied, self.gaps + other.gaps)
+
+    def times(self, weight: float) -> Cells:
+        """The same rows, each counted `weight` times."""
+        return Cells(self.positives * weight, self.tied * weight, self.gaps * weight)
 
     @cached_property
     def hits(self) -> Floats:
@@ -168,12 +174,12 @@ def precision_of_first(cells: Cells, share: float) -> Floats:
     return np.asarray((found / wanted)[..., 0])
 
 
-def replicates(cells: Cells, draws: int = DRAWS, seed: int = SEED) -> Iterator[Cells]:
+def replicates(cells: Cells, draws: int = DRAWS, seed: int | Sequence[int] = SEED) -> Iterator[Cells]:
     """Poisson bootstrap of independent rows: the cells of many draws at a time, as small as they can be kept."""
     return _ahead(_drawn(cells, draws, seed))
 
 
-def _drawn(cells: Cells, draws: int, seed: int) -> Iterator[Cells]:
+def _drawn(cells: Cells, draws: int, seed: int | Sequence[int]) -> Iterator[Cells]:
     rng = np.random.default_rng(seed)
     step = max(1, _DRAWN // len(cells.gaps))
     for first in range(0, draws, step):
@@ -201,6 +207,13 @@ def _ahead(made: Iterator[Cells]) -> Iterator[Cells]:
         while (each := coming.result()) is not None:
             coming = thread.submit(next, made, None)
             yield each
+
+
+def weighted_replicates(by_weight: Mapping[float, Cells], draws: int = DRAWS, seed: int = SEED) -> Iterator[Cells]:
+    """Poisson bootstrap of rows with few weights: those of one weight are alike, so that their counts are drawn."""
+    kinds = [replicates(each, draws, [seed, at]) for at, each in enumerate(by_weight.values())]
+    for parts in zip(*kinds, strict=True):
+        yield functools.reduce(operator.add, map(Cells.times, parts, by_weight))
 
 
 def clustered_replicates(

@@ -9,7 +9,7 @@ import polars as pl
 
 from pytest_pixgates.core.measurement import Measurement
 from pytest_pixgates.model_gate import enough, intervals
-from pytest_pixgates.model_gate.columns import CLUSTER, DECISION, LABEL, WEIGHT, ScoresError
+from pytest_pixgates.model_gate.columns import CLUSTER, DECISION, LABEL, WEIGHT
 from pytest_pixgates.model_gate.intervals import Bounds, Moments
 from pytest_pixgates.model_gate.rows import RATES, Rows
 from pytest_pixgates.model_gate.scores import Scores
@@ -27,9 +27,7 @@ class Paired:
     unit: str = ""
 
     def __call__(self, own: Measurement, base: Measurement) -> Measurement:
-        """own - base. Both must be figures of the same name on the same rows. Raises ScoresError for weighted rows."""
-        if WEIGHT in self.scores.columns:
-            raise ScoresError(f"{self.name} of weighted rows can't be compared with another model's")
+        """own - base. Both must be figures of the same name on the same rows."""
         other = base.difference
         told = f"{own.name} - {base.name}"
         if not isinstance(other, Paired) or other.name != self.name:
@@ -58,18 +56,19 @@ def difference_bounds(name: str, candidate: Scores, champion: Scores) -> Bounds:
 def _discordant(name: str, candidate: Scores, champion: Scores) -> Bounds:
     """Of a rate: only rows on which the two models decide differently count."""
     kind, differs = RATES[name], pl.col("other") != pl.col(DECISION)
-    told = [name for name in (LABEL, DECISION, CLUSTER) if name in candidate.columns]
+    told = [name for name in (LABEL, DECISION, CLUSTER, WEIGHT) if name in candidate.columns]
     both = [candidate.rows.select(told), champion.rows.select(other=pl.col(DECISION))]  # in the same order
     rows = Rows(pl.concat(both, how="horizontal").filter(kind.rows))
     sides = {"left": (kind.hit & differs).cast(pl.Float64), "right": (~kind.hit & differs).cast(pl.Float64)}
-    if not candidate.data.clustered:
+    if not candidate.data.dependent:
         left, right, n = rows.collect([*(side.sum().alias(name) for name, side in sides.items()), pl.len()]).values()
         return intervals.tango(left, right, n, candidate.alpha)
-    each = rows.by_cluster(**sides, n=pl.lit(1.0))
-    left, right, n = (float(side.sum()) for side in each.values())
+    weighed = {name: rows.weight * side for name, side in {**sides, "n": pl.lit(1.0)}.items()}
+    each = rows.by_cluster(**weighed, most=pl.lit(1.0))
+    left, right, n, most = (float(side.sum()) for side in each.values())
     if not n:
         return -1.0, 1.0
     parts = each["left"] - each["right"]
     alone = left + right - (left - right) ** 2 / n
-    scale = min(1.0, intervals.effective_size(parts, each["n"], alone, parts > 0, parts < 0) / n)
+    scale = min(most, intervals.effective_size(parts, each["n"], alone, parts > 0, parts < 0)) / n
     return intervals.tango(left * scale, right * scale, n * scale, candidate.alpha)

@@ -44,6 +44,8 @@ _BINS = len(EDGES) + 1
 _BIN = pl.sum_horizontal(*(pl.col(SCORE) >= edge for edge in EDGES), _BINS * (~pl.col(LABEL)).cast(pl.Int64))
 """Of a row: the positives' bins come first."""
 _SQUARE = (pl.col(SCORE) - pl.col(LABEL).cast(pl.Float64)) ** 2
+_FEW_WEIGHTS = 20
+"""So many different ones at most, and the rows of each are drawn as counts."""
 _FEW = 1 << 25
 """Numbers; so many replicates are kept for the next figure that asks for them."""
 
@@ -168,7 +170,8 @@ class Rows:
 
     def sums(self, key: pl.Expr, *sums: pl.Expr) -> dict[Any, tuple[Any, ...]]:
         """Sums over the rows of each value of `key`."""
-        found = self.frame.group_by(key=key).agg(*sums).collect(engine=ENGINE)
+        named = (each.alias(str(at)) for at, each in enumerate(sums))
+        found = self.frame.group_by(key=key).agg(*named).collect(engine=ENGINE)
         return {row[0]: row[1:] for row in found.iter_rows()}
 
     def by_cluster(self, rows: pl.Expr | None = None, **sums: pl.Expr) -> dict[str, Floats]:
@@ -213,11 +216,15 @@ class Rows:
 
     @property
     def binned(self) -> tuple[Floats, Floats, Floats]:
-        """Rows, and the sum of their scores, in each bin of the positives, then of the others; and their `totals`."""
-        sums = self.sums(_BIN, pl.len(), pl.col(SCORE).sum())
-        counts, scores = (np.array([sums.get(at, (0, 0.0))[what] for at in range(2 * _BINS)]) for what in (0, 1))
-        totals = self.totals([_BIN.eq(at) for at in range(2 * _BINS)]) if self.dependent else counts[None]
-        return counts, scores, totals
+        """Weights of the rows, and of their scores, in each bin of the positives, then of the others; their `totals`.
+
+        Without weights each row has that of 1.
+        """
+        rows = pl.col(WEIGHT).sum() if WEIGHT in self.schema else pl.len()
+        sums = self.sums(_BIN, rows, (self.weight * pl.col(SCORE)).sum())
+        weights, scores = (np.array([sums.get(at, (0, 0.0))[what] for at in range(2 * _BINS)]) for what in (0, 1))
+        totals = self.totals([_BIN.eq(at) for at in range(2 * _BINS)]) if self.dependent else weights[None]
+        return weights, scores, totals
 
     @property
     def decided(self) -> Floats:
@@ -303,6 +310,11 @@ class Rows:
     def _draw(self) -> Iterable[Cells]:
         if not self.dependent:
             return cells.replicates(self.cells)
+        if self._weights is not None and not self.clustered:
+            kinds = np.unique(self._weights)
+            if len(kinds) <= _FEW_WEIGHTS:
+                same = ((each, self.places[self._weights == each]) for each in kinds)
+                return cells.weighted_replicates({each: Cells.gather(of, len(self.cuts)) for each, of in same})
         clusters = np.arange(len(self.places))
         if self.clustered:
             clusters = self._column(CLUSTER).rank("dense").to_numpy().astype(np.int64) - 1
@@ -320,15 +332,14 @@ class Rows:
     def influence(self, name: str) -> Influence:
         """The figure `name`, and by how much each row moves it, in the order of the rows."""
         if name in RATES:
-            return self._rate_influence(RATES[name])
+            return self._mean_influence(RATES[name].hit, RATES[name].rows)
         if name == "amount_recall":
-            return self._rate_influence(RATES["recall"], pl.col(AMOUNT))
+            return self._mean_influence(RATES["recall"].hit, RATES["recall"].rows.cast(pl.Float64) * pl.col(AMOUNT))
         if name == "brier":
-            found = self._column(_SQUARE).to_numpy()
-            mean = float(found.mean())
-            return mean, (found - mean) / len(found)
-        value, influence = RANKINGS[name](Cells.gather(self.places, len(self.cuts)))
-        return float(value), influence.at(self.places)
+            return self._mean_influence(_SQUARE, pl.lit(1.0))
+        value, influence = RANKINGS[name](Cells.gather(self.places, len(self.cuts), self._weights))
+        moved = influence.at(self.places)
+        return float(value), moved if self._weights is None else moved * self._weights
 
     def summed(self, parts: Floats) -> Floats:
         """Sums over each cluster of a number of each row; without clusters, the numbers."""
@@ -337,14 +348,15 @@ class Rows:
         rows = pl.DataFrame([self._column(CLUSTER), pl.Series("part", parts)])
         return rows.group_by(CLUSTER).agg(pl.col("part").sum())["part"].to_numpy()
 
-    def _rate_influence(self, kind: Rate, weight: pl.Expr | None = None) -> Influence:
-        size = kind.rows.cast(pl.Float64) * (pl.lit(1.0) if weight is None else weight)
-        found = self.frame.select(n=size, hits=size * kind.hit.cast(pl.Float64)).collect(engine=ENGINE)
-        n, hits = found["n"].to_numpy(), found["hits"].to_numpy()
-        if not (total := float(n.sum())):
-            return math.nan, n
-        rate = float(hits.sum()) / total
-        return rate, (hits - rate * n) / total
+    def _mean_influence(self, value: pl.Expr, size: pl.Expr) -> Influence:
+        """Of the mean of `value` over rows that count by their `size` and their weight."""
+        told = {"value": value.cast(pl.Float64), "size": size.cast(pl.Float64) * self.weight}
+        found = self.frame.with_columns(**told).select("value", "size").collect(engine=ENGINE)
+        values, sizes = found["value"].to_numpy(), found["size"].to_numpy()
+        if not (total := float(sizes.sum())):
+            return math.nan, sizes
+        mean = float(sizes @ values) / total
+        return mean, sizes * (values - mean) / total
 
 
 def scanned(rows: Any, threshold: float | None) -> Rows:

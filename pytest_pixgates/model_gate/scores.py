@@ -254,16 +254,11 @@ class Scores:
 
     @property
     def calibration_error(self) -> Measurement:
-        """How far scores are from the share of positives, over bins of the score, weighted by rows (ECE).
-
-        Raises ScoresError for rows that have weights of their own.
-        """
-        if WEIGHT in self.columns:
-            raise ScoresError("calibration_error knows no weights")
+        """How far scores are from the share of positives, over bins of the score, weighted by rows (ECE)."""
         counts, scores, totals = self.data.binned
         if not counts.sum():
             return self._nothing("calibration_error")
-        means = scores / np.maximum(counts, 1)
+        means = np.divide(scores, counts, out=np.zeros(len(counts)), where=counts > 0)
 
         def figure(each: Floats) -> Floats:
             frauds, others = np.split(each, 2, axis=-1)
@@ -275,7 +270,7 @@ class Scores:
         most = float(drawn[len(drawn) - int(self.alpha * (len(drawn) + 1))])
         # Noise adds to a sum of distances: so much of the replicates' excess is in the figure itself.
         bounds = max(0.0, min(value, 2 * value - most)), max(value, most)
-        return self._large_sample("calibration_error", value, bounds, float(counts[: len(counts) // 2].sum()))
+        return self._large_sample("calibration_error", value, bounds, self.positives)
 
     # Slices
 

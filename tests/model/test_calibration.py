@@ -31,8 +31,16 @@ def test_the_bins_are_those_of_the_figure() -> None:
     weighted = sum(abs(each.share - each.score) * each.rows for each in found) / len(SCORES)
     assert weighted == pytest.approx(scores.calibration_error.value)
     each = found[3]
-    exact = stats.binomtest(round(each.share * each.rows), each.rows).proportion_ci(0.9, "exact")
+    exact = stats.binomtest(round(each.share * each.rows), int(each.rows)).proportion_ci(0.9, "exact")
     assert (each.lower, each.upper) == pytest.approx((exact.low, exact.high))
+
+
+@pytest.mark.parametrize("more", [{"weights": np.full(20_000, 2.0)}, {"clusters": np.arange(20_000)}])
+def test_a_weight_or_a_payer_of_one_row_adds_nothing_to_what_is_known_of_a_bin(more: dict[str, np.ndarray]) -> None:
+    plain, told = (calibration.bins(Scores(FRAUD, SCORES, threshold=0.5, **each)) for each in ({}, more))
+    for own, other in zip(plain, told, strict=True):
+        assert (other.score, other.share) == pytest.approx((own.score, own.share))
+        assert other.upper - other.lower > 0.95 * (own.upper - own.lower)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from sklearn import metrics
 
 from pytest_pixgates import Outcome, Scores
 from pytest_pixgates.model_gate import champion, fairness
+from pytest_pixgates.model_gate.policy import COMPARED
 from pytest_pixgates.model_gate.scores import ScoresError
 
 RNG = np.random.default_rng(0)
@@ -258,9 +259,41 @@ def test_small_tables_agree_with_scikit_learn(rows: list[tuple[bool, int]]) -> N
         assert ours.recall.lower <= ours.recall.value <= ours.recall.upper
 
 
-def test_what_knows_no_weights_is_refused_with_weights() -> None:
-    weighted = made(weights=np.full(len(Y), 2.0))
-    with pytest.raises(ScoresError, match="calibration_error knows no weights"):
-        _ = weighted.calibration_error
-    with pytest.raises(ScoresError, match="recall of weighted rows can't be compared"):
-        _ = weighted.recall >= made(weights=np.full(len(Y), 2.0)).recall
+@pytest.mark.parametrize("figure", ["roc_auc", "average_precision", "recall_at_fpr"])
+def test_few_weights_or_many_give_the_same_bounds(figure: str) -> None:
+    few = np.where(Y, 1.0, np.random.default_rng(6).choice([2.0, 4.0], len(Y)))
+    many = few * (1 + np.arange(len(Y)) * 1e-12)  # each row's own, so that rows are drawn instead of counts
+    counted, drawn = (FIGURES[figure](made(weights=each)) for each in (few, many))
+    assert counted.value == pytest.approx(drawn.value, rel=1e-6)
+    width = drawn.upper - drawn.lower
+    assert told(counted) == pytest.approx(told(drawn), abs=0.1 * width)
+
+
+@pytest.mark.parametrize("clusters", [{}, {"clusters": np.arange(len(Y)) // 3}], ids=["rows", "clusters"])
+def test_the_calibration_error_of_weighted_rows_is_that_of_so_many_rows(clusters: dict[str, Any]) -> None:
+    times = np.random.default_rng(4).integers(1, 4, len(Y))
+    many = np.repeat(np.arange(len(Y)), times)
+    weighted, repeated = (
+        made(weights=times.astype(float), **clusters).calibration_error,
+        Scores(Y[many], S[many], threshold=CUT).calibration_error,
+    )
+    assert weighted.value == pytest.approx(repeated.value, abs=1e-12)
+    assert weighted.upper - weighted.value > repeated.upper - repeated.value  # a weight is no evidence
+
+
+@pytest.mark.parametrize("figure", COMPARED)
+def test_the_difference_of_weighted_rows_is_that_of_so_many_rows_and_less_sure(figure: str) -> None:
+    rng = np.random.default_rng(5)
+    times, other = rng.integers(1, 4, len(Y)), np.clip(S + rng.normal(0, 0.02, len(Y)), 0, 1)
+    many = np.repeat(np.arange(len(Y)), times)
+
+    def difference(rows: Any, **more: Any) -> Any:
+        own, base = (Scores(Y[rows], each[rows], threshold=CUT, amounts=A[rows], **more) for each in (S, other))
+        return (getattr(own, figure) >= getattr(base, figure) - 0.5).figures[0]
+
+    every = np.arange(len(Y))
+    weighted, repeated, plain = difference(every, weights=times.astype(float)), difference(many), difference(every)
+    assert weighted.value == pytest.approx(repeated.value, abs=1e-12)
+    assert weighted.upper - weighted.lower > 1.2 * (repeated.upper - repeated.lower)
+    doubled = difference(every, weights=np.full(len(Y), 2.0))
+    assert told(doubled) == pytest.approx(told(plain), rel=0.05, abs=1e-6)
