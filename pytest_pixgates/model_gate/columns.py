@@ -12,6 +12,8 @@ from pytest_pixgates.core.errors import NotMeasured
 
 LABEL, SCORE, DECISION = "label", "score", "decision"
 WEIGHT, CLUSTER, AMOUNT, TIME, ID = "weight", "cluster", "amount", "time", "id"
+WEIGHTS = (1e-9, 1e9)
+"""Of which sums and squares can be made."""
 RESERVED = (LABEL, SCORE, DECISION, WEIGHT, CLUSTER, AMOUNT, TIME, ID)
 
 ENGINE: Any = "streaming"
@@ -79,8 +81,8 @@ def _refuse_bad_values(rows: pl.LazyFrame, schema: Any) -> None:
                  (~pl.col(SCORE).is_between(0, 1)).sum().alias("range")]  # fmt: skip
     for name in (WEIGHT, AMOUNT):
         if name in schema:
-            least = pl.col(name) > 0 if name == WEIGHT else pl.col(name) >= 0
-            told.append((~(pl.col(name).is_finite() & least)).sum().alias(name))
+            right = pl.col(name).is_between(*WEIGHTS) if name == WEIGHT else pl.col(name) >= 0
+            told.append((~(pl.col(name).is_finite() & right)).sum().alias(name))
     refuse_bad(rows.select(*told).collect(engine=ENGINE).row(0, named=True))
     if ID in schema:
         refuse_repeated(_repeated(rows))
@@ -97,7 +99,7 @@ def refuse_bad(found: Mapping[str, int]) -> None:
         "labels": "labels are neither 0 nor 1",
         "scores": "scores are NaN or infinite",
         "range": "scores lie outside of [0, 1]",
-        WEIGHT: "weights are not positive numbers",
+        WEIGHT: "weights are no numbers between {:g} and {:g}".format(*WEIGHTS),
         AMOUNT: "amounts are not numbers from 0 on",
     }
     for name, problem in problems.items():

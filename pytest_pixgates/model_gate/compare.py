@@ -46,7 +46,7 @@ def difference_bounds(name: str, candidate: Scores, champion: Scores) -> Bounds:
     """One-sided bounds of the candidate's figure less the champion's, each at 1 - alpha of the candidate."""
     if name in _PAIRS:
         return _discordant(name, candidate, champion)
-    if candidate.positives < intervals.ENOUGH_POSITIVES:
+    if candidate.positives < intervals.ENOUGH_POSITIVES or candidate.data.alike < intervals.ENOUGH_CLUSTERS:
         return -math.inf, math.inf
     (own, left), (base, right) = candidate.data.influence(name), champion.data.influence(name)
     parts = candidate.data.summed(left - right)

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Bounds = tuple[float, float]
 
 ENOUGH_CLUSTERS = 20
-"""So many clusters must hold a hit, and so many a miss, before their own spread is believed."""
+"""So many clusters must hold a hit, so many a miss, and so many be alike, before their own spread is believed."""
 ENOUGH_POSITIVES = 200
 """Fewer carry no large-sample interval (bootstrap, moments)."""
 CAUTION = 0.9
@@ -63,18 +63,22 @@ class Clustered:
         return clopper_pearson(self.rate * n, n, alpha)
 
 
+def alike(sizes: Floats) -> float:
+    """How many observations of one size tell as much as those of so many sizes (Kish 1965); without any, no end."""
+    return float(sizes.sum()) ** 2 / float((sizes**2).sum()) if len(sizes) else math.inf
+
+
 def effective_size(
     parts: Floats, sizes: Floats, alone: float, some: NDArray[np.bool_], others: NDArray[np.bool_]
 ) -> float:
     """How many independent observations weigh as much as clusters whose `parts` make a mean (Korn and Graubard).
 
     `alone` is the sum of squared deviations if all were independent. The spread of the clusters is believed only if
-    enough of them are `some`, and enough `others` (those with a hit, with a miss); otherwise a cluster counts as one
-    observation, of its size.
+    enough of them are `some`, and enough `others` (those with a hit, with a miss), and no few outweigh all others;
+    otherwise a cluster counts as one observation, of its size.
     """
-    total, count = float(sizes.sum()), len(sizes)
-    worst = total**2 / float((sizes**2).sum())
-    if min(int(some.sum()), int(others.sum())) < ENOUGH_CLUSTERS:
+    total, count, worst = float(sizes.sum()), len(sizes), alike(sizes)
+    if min(int(some.sum()), int(others.sum()), worst) < ENOUGH_CLUSTERS:
         return worst
     spread = count / (count - 1) * float(((parts - float(parts.sum()) / total * sizes) ** 2).sum())
     return total * alone / spread if spread > 0 else worst

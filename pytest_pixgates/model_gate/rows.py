@@ -19,7 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pytest_pixgates.core.spark import is_spark
-from pytest_pixgates.model_gate import cells
+from pytest_pixgates.model_gate import cells, intervals
 from pytest_pixgates.model_gate.cells import Cells
 from pytest_pixgates.model_gate.columns import (
     AMOUNT,
@@ -141,6 +141,13 @@ class Rows:
     @property
     def weight(self) -> pl.Expr:
         return pl.col(WEIGHT) if WEIGHT in self.schema else pl.lit(1.0)
+
+    @cached_property
+    def alike(self) -> float:
+        """How many clusters, or weighted rows, of one size tell as much: of positives or of negatives, the fewer."""
+        sides = (pl.col(LABEL), ~pl.col(LABEL)) if self.dependent else ()
+        sizes = (self.by_cluster(side, sizes=self.weight)["sizes"] for side in sides)
+        return min(map(intervals.alike, sizes), default=math.inf)
 
     @cached_property
     def sample(self) -> Sample | None:

@@ -177,7 +177,7 @@ class Scores:
         gain, loss = np.array([1 + square, 0.0, 0.0]), np.array([1 + square, square, 1.0])
         totals = self.data.decided  # [clusters or 1, 3]
         counts = totals.sum(axis=0)
-        name, positives = f"f_{beta:g}", counts[0] + counts[1]
+        name = f"f_{beta:g}"
 
         def figure(each: Floats) -> tuple[Floats, Floats]:
             part, whole = each @ gain, each @ loss
@@ -189,7 +189,7 @@ class Scores:
         value, error = (float(each[0]) for each in figure(counts[None]))
         drawn = draw_totals(totals)
         bounds = intervals.studentised(value, error, *figure(drawn), self.alpha)
-        return self._large_sample(name, value, bounds, positives)
+        return self._large_sample(name, value, bounds)
 
     # Rankings
 
@@ -214,7 +214,7 @@ class Scores:
         found = float(cells.recall_at(self.data.cells, rate))
         drawn = self.data.drawn(lambda each: cells.recall_at(each, rate))
         bounds = intervals.effective_rate(found, float(drawn.var()), p, self.alpha)
-        return self._large_sample(name, found, bounds, p)
+        return self._large_sample(name, found, bounds)
 
     def precision_at(self, per_day: float) -> Measurement:
         """The precision of the alerts if the team takes so many a day, highest scores first.
@@ -235,7 +235,7 @@ class Scores:
         found = float(cells.precision_of_first(self.data.cells, share))
         drawn = self.data.drawn(lambda each: cells.precision_of_first(each, share))
         bounds = intervals.effective_rate(found, float(drawn.var()), alerts, self.alpha)
-        return self._large_sample(name, found, bounds, p)
+        return self._large_sample(name, found, bounds)
 
     # Probabilities and money
 
@@ -270,7 +270,7 @@ class Scores:
         most = float(drawn[len(drawn) - int(self.alpha * (len(drawn) + 1))])
         # Noise adds to a sum of distances: so much of the replicates' excess is in the figure itself.
         bounds = max(0.0, min(value, 2 * value - most)), max(value, most)
-        return self._large_sample("calibration_error", value, bounds, self.positives)
+        return self._large_sample("calibration_error", value, bounds)
 
     # Slices
 
@@ -391,7 +391,7 @@ class Scores:
         if value == 1 and name == "roc_auc" and not self.data.dependent:
             # Each positive beside a negative of its own: so many independent pairs, all in order.
             bounds = intervals.clopper_pearson(min(p, n), min(p, n), self.alpha)
-        return self._large_sample(name, float(value), bounds, p)
+        return self._large_sample(name, float(value), bounds)
 
     @property
     def _both(self) -> tuple[int, int]:
@@ -401,22 +401,24 @@ class Scores:
     def _mean(self, name: str, moments: Moments, unit: str = "") -> Measurement:
         if not moments.n:
             return self._nothing(name)
-        return self._large_sample(name, moments.mean, moments.bounds(self.alpha), self.positives, unit)
+        return self._large_sample(name, moments.mean, moments.bounds(self.alpha), unit)
 
     # How it is told
 
-    def _large_sample(self, name: str, value: float, bounds: Bounds, positives: float, unit: str = "") -> Measurement:
-        """A figure whose bounds hold for many positives; with few it has none."""
+    def _large_sample(self, name: str, value: float, bounds: Bounds, unit: str = "") -> Measurement:
+        """A figure whose bounds hold for many positives; with few, or where a few outweigh all others, it has none."""
+        positives = self.positives
         if not positives:
             return self._nothing(name)
-        if positives < intervals.ENOUGH_POSITIVES:
-            least = (
-                f"{intervals.ENOUGH_POSITIVES} positives, without which it has no interval; there are {positives:,.0f}"
-            )
-            return self._measured(name, value, (-math.inf, math.inf), positives, "positives", lambda _: least, unit)
-        return self._measured(
-            name, value, bounds, positives, "positives", enough.of_figure(value, bounds, positives, "positives"), unit
-        )
+        least, lacking = intervals.ENOUGH_POSITIVES, ""
+        if positives < least:
+            lacking = f"{least} positives, without which it has no interval; there are {positives:,}"
+        elif (told := self.data.alike) < (least := intervals.ENOUGH_CLUSTERS):
+            lacking = f"rows of which no few outweigh all others: these tell as much as {told:.1f} alike, not {least}"
+        if lacking:
+            return self._measured(name, value, (-math.inf, math.inf), positives, "positives", lambda _: lacking, unit)
+        needs = enough.of_figure(value, bounds, positives, "positives")
+        return self._measured(name, value, bounds, positives, "positives", needs, unit)
 
     def _measured(
         self,

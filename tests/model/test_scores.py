@@ -206,6 +206,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "both": ({"decisions": [True, False]}, "not both"),
     "ids twice": ({"ids": ["a", "a"]}, "twice"),
     "a weight 0": ({"weights": [1.0, 0.0]}, "weights"),
+    "a weight beyond all others": ({"weights": [1.0, 1e10]}, "weights are no numbers between 1e-09 and 1e\\+09"),
     "a negative amount": ({"amounts": [1.0, -1.0]}, "amounts"),
     "two dimensions": ({"scores": np.zeros((2, 2))}, "dimensions"),
     "a group called score": ({"groups": {"score": [1, 2]}}, "may not be called"),
@@ -257,6 +258,25 @@ def test_small_tables_agree_with_scikit_learn(rows: list[tuple[bool, int]]) -> N
     if labels.any():
         assert ours.recall.value == pytest.approx(metrics.recall_score(labels, scores >= 0.5), abs=1e-12)
         assert ours.recall.lower <= ours.recall.value <= ours.recall.upper
+
+
+ONE = np.flatnonzero(Y)[0]
+HEAVY: dict[str, dict[str, Any]] = {
+    "a row of a weight": {"weights": np.where(np.arange(len(Y)) == ONE, 1e6, 1.0)},
+    "rows of many weights": {"weights": np.random.default_rng(7).pareto(0.3, len(Y)).clip(1e-6, 1e6)},
+    "a payer of most rows": {"clusters": np.where(np.arange(len(Y)) % 10 < 9, -1, np.arange(len(Y)))},
+}
+
+
+@pytest.mark.parametrize("heavy", HEAVY)
+@pytest.mark.parametrize("figure", ["recall", "f_2", *FIGURES])
+def test_where_a_few_outweigh_all_others_nothing_is_known_well_enough(figure: str, heavy: str) -> None:
+    rows = made(**HEAVY[heavy])
+    measured = rows.f_beta(2) if figure == "f_2" else FIGURES[figure](rows)
+    assert not measured >= 0.7 * measured.value
+    if figure in COMPARED:
+        other = Scores(Y, S, threshold=CUT, amounts=A, **HEAVY[heavy])
+        assert not getattr(other, figure) >= getattr(other, figure) - 0.01
 
 
 @pytest.mark.parametrize("figure", ["roc_auc", "average_precision", "recall_at_fpr"])
