@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from pytest_pixgates.model_gate.intervals import Floats
 
@@ -224,13 +225,15 @@ def clustered_replicates(
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> Iterator[Cells]:
-    """Poisson bootstrap of whole clusters (numbered from 0), one draw at a time: rows of a cluster stay together."""
-    rng = np.random.default_rng(seed)
-    count = int(clusters.max()) + 1
-    for _ in range(draws):
-        drawn = rng.poisson(1.0, count).astype(np.float64)[clusters]
-        one = Cells.gather(places, cuts, drawn if weights is None else drawn * weights)
-        yield Cells(one.positives[None], one.tied[None], one.gaps[None])
+    """Poisson bootstrap of whole clusters (numbered from 0): rows of a cluster stay together."""
+    count, width = int(clusters.max()) + 1, 3 * cuts + 1
+    counted = np.ones(len(places)) if weights is None else weights
+    held = sparse.csr_array((counted, (places, clusters)), shape=(width, count))  # by place, of each cluster
+    rng, step = np.random.default_rng(seed), max(1, _DRAWN // max(count, width))
+    for first in range(0, draws, step):
+        drawn = rng.poisson(1.0, (min(step, draws - first), count)).astype(np.float64)
+        each = np.ascontiguousarray((held @ drawn.T).T)
+        yield Cells(each[:, :cuts], each[:, cuts : 2 * cuts], each[:, 2 * cuts :])
 
 
 def _dot(left: Floats, right: Floats) -> Floats:
