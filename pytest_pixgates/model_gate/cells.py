@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from pytest_pixgates.model_gate.intervals import Floats
 
@@ -226,6 +225,8 @@ def clustered_replicates(
     seed: int = SEED,
 ) -> Iterator[Cells]:
     """Poisson bootstrap of whole clusters (numbered from 0): rows of a cluster stay together."""
+    from scipy import sparse
+
     count, width = int(clusters.max()) + 1, 3 * cuts + 1
     counted = np.ones(len(places)) if weights is None else weights
     held = sparse.csr_array((counted, (places, clusters)), shape=(width, count))  # by place, of each cluster
