@@ -263,7 +263,8 @@ class Scores:
         def figure(each: Floats) -> Floats:
             frauds, others = np.split(each, 2, axis=-1)
             expected = sum(np.split(each * means, 2, axis=-1))
-            return np.asarray(np.abs(frauds - expected).sum(axis=-1) / (frauds + others).sum(axis=-1))
+            with np.errstate(divide="ignore", invalid="ignore"):  # a draw without a row has no figure
+                return np.asarray(np.abs(frauds - expected).sum(axis=-1) / (frauds + others).sum(axis=-1))
 
         value = float(figure(counts))
         drawn = np.sort(figure(draw_totals(totals)))
@@ -375,7 +376,7 @@ class Scores:
 
     def _weighted_rate(self, name: str, kind: Rate, weight: pl.Expr | None = None) -> Measurement:
         made, n = self.data.rate(kind, weight)
-        if not n:
+        if not made.sizes.any():  # no rows, or none that has an amount
             return self._nothing(name, kind.counted)
         effective = min(made.effective_size, n)
         needs = enough.of_rate(made.rate, effective, f"independent {kind.counted}", self.alpha)
