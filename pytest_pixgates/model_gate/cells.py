@@ -72,6 +72,11 @@ class Cells:
     def negative_count(self) -> Floats:
         return np.asarray((self.tied.sum(axis=-1) + self.gaps.sum(axis=-1))[..., None])
 
+    @property
+    def rows(self) -> Floats:
+        """All of them, by their weights."""
+        return np.asarray(self.positive_count + self.negative_count)[..., 0]
+
     def parts(self) -> Iterator[Cells]:
         """A few draws at a time, as figures are made of them."""
         few = max(1, _NEAR // self.gaps.shape[-1])

@@ -22,6 +22,7 @@ def aligned(candidate: Scores, champion: Scores) -> Scores:
         raise ScoresError("rows can't be compared without ids", remedy="name the column in the policy: id")
     told = [name for name in (SCORE, DECISION) if name in champion.columns]
     own, theirs = candidate.rows.select(ID, LABEL).collect(), champion.rows.select(ID, LABEL, *told).collect()
+    _same_kind(own[ID], theirs[ID], "the champion's table")
     if not own[ID].equals(theirs[ID]):
         theirs = own.select(ID).join(theirs, on=ID, how="left", maintain_order="left")
     if champion.size != len(own) or theirs[LABEL].null_count():
@@ -34,12 +35,19 @@ def aligned(candidate: Scores, champion: Scores) -> Scores:
     return candidate.rescored(theirs.select(told)).called(_OF)
 
 
+def _same_kind(own: pl.Series, theirs: pl.Series, where: str) -> None:
+    if own.dtype != theirs.dtype:
+        fix = "write the ids alike in both tables"
+        raise ScoresError(f"ids are {own.dtype} here and {theirs.dtype} in {where}", remedy=fix)
+
+
 def features(candidate: Scores, test_set: pl.LazyFrame, policy: ModelGatePolicy) -> pl.DataFrame:
     """The rows of the test set in the order of the candidate's, by id. Raises NotMeasured."""
     if not policy.id or ID not in candidate.columns:
         raise NotMeasured("the test set can't be told apart by rows", remedy="name the column in the policy: id")
-    if policy.id not in test_set.collect_schema():
+    if policy.id not in (known := test_set.collect_schema()):
         raise NotMeasured(f"{policy.test_set} has no column {policy.id}")
+    _same_kind(pl.Series(dtype=candidate.data.schema[ID]), pl.Series(dtype=known[policy.id]), policy.test_set)
     ids = candidate.rows.select(pl.col(ID).alias(policy.id))
     found = ids.join(test_set.with_columns(pl.lit(1).alias("there")), on=policy.id, how="left", maintain_order="left")
     rows = found.collect()

@@ -43,14 +43,17 @@ class Paired:
 
 
 def difference_bounds(name: str, candidate: Scores, champion: Scores) -> Bounds:
-    """One-sided bounds of the candidate's figure less the champion's, each at 1 - alpha of the candidate."""
+    """One-sided bounds of the candidate's figure less the champion's, each at 1 - alpha of the candidate or more."""
     if name in _PAIRS:
         return _discordant(name, candidate, champion)
-    if candidate.positives < intervals.ENOUGH_POSITIVES or candidate.data.alike < intervals.ENOUGH_CLUSTERS:
+    alike = candidate.data.alike_amounts if name == "amount_recall" else candidate.data.alike
+    if candidate.positives < intervals.ENOUGH_POSITIVES or alike < intervals.ENOUGH_CLUSTERS:
         return -math.inf, math.inf
     (own, left), (base, right) = candidate.data.influence(name), champion.data.influence(name)
     parts = candidate.data.summed(left - right)
-    return Moments.of(own - base + len(parts) * parts).bounds(candidate.alpha)
+    uneven = name == "amount_recall" or WEIGHT in candidate.columns
+    part = intervals.UNEVEN_CAUTION if uneven else intervals.CAUTION
+    return Moments.of(own - base + len(parts) * parts).bounds(part * candidate.alpha)
 
 
 def _discordant(name: str, candidate: Scores, champion: Scores) -> Bounds:

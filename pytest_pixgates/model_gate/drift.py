@@ -42,7 +42,7 @@ class Shift:
 
 
 def shift(name: str, now: pl.Series, before: pl.Series, alpha: float) -> Shift:
-    """The shift of a column from `before` (the training reference) to `now`. Raises ScoresError for no rows."""
+    """The shift of a column from `before` (the training reference) to `now`. Raises ScoresError without any values."""
     for rows, what in ((now, "the test set"), (before, "the reference")):
         if not len(rows):
             raise ScoresError(f"{what} has no rows of {name}")
@@ -55,7 +55,11 @@ def shift(name: str, now: pl.Series, before: pl.Series, alpha: float) -> Shift:
 
 def _of_numbers(name: str, now: pl.Series, before: pl.Series, alpha: float) -> Shift:
     new, old = _known(now), _known(before)
-    edges = np.unique(np.quantile(old, np.arange(1, BINS) / BINS)) if len(old) else np.array([])
+    if not len(old):
+        raise ScoresError(f"the reference has no value of {name}")
+    edges, times = np.unique(np.quantile(old, np.arange(1, BINS) / BINS), return_counts=True)
+    # A value that fills bins of its own is one: what lies below it is another.
+    edges = np.union1d(edges, np.nextafter(edges[times > 1], -np.inf))
 
     def counted(values: Floats, missing: int) -> Floats:
         places = np.searchsorted(edges, values, side="left")
@@ -65,7 +69,7 @@ def _of_numbers(name: str, now: pl.Series, before: pl.Series, alpha: float) -> S
     p, q = _shares(a, b)
     value = float(((p - q) * np.log(p / q)).sum())
     bounds = _effect(value, 1.0, len(p) - 1, len(now), len(before), alpha)
-    ks = _distance(new, old) if len(new) and len(old) else 1.0
+    ks = _distance(new, old) if len(new) else 1.0
     noise = math.sqrt(math.log(2 / alpha) / 2) * (len(now) ** -0.5 + len(before) ** -0.5)
     around = max(0.0, ks - noise), min(1.0, ks + noise)
     return Shift(name, "psi", value, bounds, len(now), len(before), ks, around)

@@ -23,6 +23,7 @@ from pytest_pixgates.core.measurement import Measurement
 from pytest_pixgates.core.scan import Finding, Judged, Problem, Scan, Severity, State, ToolUse
 from pytest_pixgates.core.subject import Subject
 from pytest_pixgates.core.verdict import Outcome, Verdict
+from pytest_pixgates.model_gate import paths
 from pytest_pixgates.model_gate.answers import Answers
 from pytest_pixgates.model_gate.policy import FIGURES, Fairness, MetricLimit, ModelGatePolicy, Slice
 
@@ -92,26 +93,30 @@ class ModelGates:
             limit = self._settings.limits[name]
             parts = self._slices(self._settings.slice_of(by))
             figure = parts.figure(lambda rows: self._figure(name, limit, rows), name)
-            least = _least(limit)
-            return figure.judge(limit.judge, least, low_is_worse=limit.at_most is None)
+            return figure.judge(limit.judge, lambda rows: _too_few(limit, rows), low_is_worse=limit.at_most is None)
 
         return self._answered(f"slices[{name}/{by}]", measure)
 
     def against_champion(self, name: str) -> Verdict:
         """The figure of the limit `name` is at most the margin worse than the champion's, on the same rows."""
-        limit = self._settings.limits[name]
+        from pytest_pixgates.model_gate import registry
+
+        limit, named = self._settings.limits[name], self._settings.champion
         margin = limit.vs_champion or 0.0
         try:
             identity = self._champion_identity()
         except NotMeasured as error:
             return self._settled(_unmeasured(f"{name} against the champion", error))
         if identity is None:
-            told = f"there is no champion yet ({self._settings.champion} is not set): absolute limits only"
+            told = f"there is no champion yet ({named} is not set): absolute limits only"
             return self._settled(Verdict(Outcome.PASS, f"{name} against the champion", told, subjects=self._subject))
+
+        also = self._subjects(self._settings.test_set if registry.is_uri(named) else named)
 
         def measure() -> Verdict:
             own, base = (self._figure(name, limit, rows) for rows in (self.scores, self.champion))
-            return own >= base - margin if limit.at_most is None else own <= base + margin
+            verdict = own >= base - margin if limit.at_most is None else own <= base + margin
+            return dataclasses.replace(_enough(limit, self.scores, verdict), subjects=(*self._subject, *also))
 
         return self._answered(f"champion[{name}]", measure, identity)
 
@@ -157,7 +162,7 @@ class ModelGates:
         where = self._settings.artifact
         subjects = (*self._subject, *self._subjects(where), *self._subjects(self._settings.test_set))
         try:
-            version = self._version(self._settings.model) if self._settings.model else None
+            version = self._version(self._settings.model)
             identity = decode.encode((version, self._digests(version) if version else None))
         except NotMeasured as error:
             return self._noted(Scan("artifact", where, problems=(Problem(error.message, where, fix=error.remedy),)))
@@ -179,7 +184,7 @@ class ModelGates:
         if not pattern:
             return ()
         path = self._root / pattern
-        found = [path] if path.exists() else sorted(self._root.glob(pattern))
+        found = [path] if path.exists() else paths.files(pattern, self._root)
         return tuple(self._context.subject(sources.name(each, self._root)) for each in found)
 
     def _scores(self, source: Any, subjects: tuple[Subject, ...]) -> Scores:
@@ -293,11 +298,13 @@ class ModelGates:
         before = read.table(policy.reference, self._root).collect()
         now = self._test_set() if policy.columns else None
         found: list[Shift] = []
-        for name in (*policy.columns, *([score] if score in before.columns else [])):
-            rows = self.scores.rows.select("score").collect()["score"] if name == score or now is None else now[name]
-            if name not in before.columns:
-                raise NotMeasured(f"{policy.reference} has no column {name}")
-            found.append(drift.shift(name, rows, before[name], self._context.policy.general.alpha))
+        scores = self.scores.rows.select("score").collect().rename({"score": score})
+        for name in dict.fromkeys((*policy.columns, score)):
+            rows = scores if name == score or now is None else now
+            for table, where in ((before, policy.reference), (rows, self._settings.test_set)):
+                if name not in table.columns:
+                    raise NotMeasured(f"{where} has no column {name}", remedy="name columns that both tables have")
+            found.append(drift.shift(name, rows[name], before[name], self._context.policy.general.alpha))
         judged = [Judged(each.name, _drifted(each, policy), str(each)) for each in found]
         state = State.OPEN if policy.block else State.MINOR
         excuse = "" if policy.block else "the policy shows drift and does not block it"
@@ -329,24 +336,23 @@ class ModelGates:
         where = self._settings.artifact
         evaluation = artifact.read_evaluation(self._root / where, self._root)
         findings = list(self._stale(evaluation))
-        scanned = {"files": len(evaluation.model.sha256)}
-        version = self._version(self._settings.model) if self._settings.model else None
-        if self._settings.model and version is None:
+        version = self._version(self._settings.model)
+        if version is None:
             raise NotMeasured(
                 f"{self._settings.model} is not set", remedy=self._settings.made_by or "register the model"
             )
-        if version is not None:
-            folder = self._files(version)
-            findings += artifact.differences(evaluation, folder, where)
-            if not findings:
-                findings += self._rescored(evaluation, folder / artifact.MODEL)
-                scanned["rows"] = self.scores.size
+        folder = self._files(version)
+        findings += artifact.differences(evaluation, folder, where)
+        scanned = {"files": len(evaluation.model.sha256)}
+        if not findings:
+            findings += self._rescored(evaluation, folder / artifact.MODEL)
+            scanned["rows"] = self.scores.size
         return Scan(
             "artifact",
-            where if version is None else f"{where} as {version}",
+            f"{where} as {version}",
             scanned=scanned,
             findings=tuple(findings),
-            tools=(_own(), *((ToolUse.library("onnxruntime"),) if version else ())),
+            tools=(_own(), ToolUse.library("onnxruntime")),
             subjects=subjects,
         )
 
@@ -445,20 +451,15 @@ class ModelGates:
         return user_data_path("pixgates") / "looks" / f"{key}.json"
 
 
-def _least(limit: MetricLimit) -> Callable[[Measurement], str]:
-    """What a group lacks that has too few positives to be judged by `limit`, or ""."""
-
-    def least(measured: Measurement) -> str:
-        if measured.counted != "positives" or measured.n >= limit.min_positives or not measured.n:
-            return ""
-        return f"{limit.min_positives:,} positives; there are {measured.n:,}"
-
-    return least
+def _too_few(limit: MetricLimit, rows: Scores) -> str:
+    """What `rows` lack that have too few positives to be judged by `limit`, or ""."""
+    if rows.positives >= limit.min_positives:
+        return ""
+    return f"{limit.min_positives:,} positives, the policy's least; there are {rows.positives:,}"
 
 
 def _enough(limit: MetricLimit, rows: Scores, verdict: Verdict) -> Verdict:
-    if limit.min_positives and verdict.outcome is not Outcome.ERROR and rows.positives < limit.min_positives:
-        needs = f"{limit.min_positives:,} positives, the policy's least; there are {rows.positives:,}"
+    if verdict.outcome is not Outcome.ERROR and (needs := _too_few(limit, rows)):
         return dataclasses.replace(verdict, outcome=Outcome.INCONCLUSIVE, reason="too few to judge", needs=needs)
     return verdict
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from pytest_pixgates.core import decode, files
 from pytest_pixgates.core.errors import NotMeasured
-from pytest_pixgates.model_gate.columns import DECISION, ID, LABEL, SCORE
+from pytest_pixgates.model_gate.columns import DECISION, ENGINE, ID, LABEL, SCORE
 from pytest_pixgates.model_gate.scores import Scores
 
 _AT_ONCE = 1 << 20
@@ -68,15 +68,16 @@ def _read(ledger: Path) -> Looks:
 
 
 def _digests(scores: Scores) -> tuple[str, str]:
-    """Of the rows (ids and labels) and of what the model said of them, in their order."""
+    """Of the rows (ids and labels) and of what the model said of them: by id, else in their order."""
     ids = [pl.col(ID).cast(pl.String)] if ID in scores.columns else []
     told = [pl.col(SCORE)] if SCORE in scores.columns else []
-    found = scores.rows.select(LABEL, DECISION, *told, *ids).collect(engine="streaming")
-    rows = hashlib.sha256(np.packbits(found[LABEL].to_numpy()).tobytes())
+    rows = scores.rows.select(LABEL, DECISION, *told, *ids)
+    found = (rows.sort(ID) if ids else rows).collect(engine=ENGINE)
+    test_set = hashlib.sha256(np.packbits(found[LABEL].to_numpy()).tobytes())
     for first in range(0, len(found) if ids else 0, _AT_ONCE):
         lines = found[ID].slice(first, _AT_ONCE).str.join("\n").item()
-        rows.update((b"\n" if first else b"") + lines.encode())
+        test_set.update((b"\n" if first else b"") + lines.encode())
     said = hashlib.sha256(np.packbits(found[DECISION].to_numpy()).tobytes())
     if told:
         said.update(found[SCORE].to_numpy().tobytes())
-    return rows.hexdigest(), said.hexdigest()
+    return test_set.hexdigest(), said.hexdigest()

@@ -110,7 +110,7 @@ class Drift:
     reference: str
     """The table of training rows, with the same names."""
     columns: tuple[str, ...] = ()
-    """Columns that are compared; the score is, too."""
+    """Columns that are compared, by which `test_set` must be named; the score is, too."""
     psi: float = 0.2
     """The limit of the population stability index, for numbers."""
     js: float = 0.1
@@ -175,7 +175,7 @@ class ModelGatePolicy:
     artifact: str = ""
     """The manifest of the evaluation, the gate `artifact`."""
     model: str = ""
-    """The registered version that must be what was evaluated."""
+    """The registered version that must be what was evaluated; `artifact` needs it."""
     champion: str = ""
     """The table of scores, or the registered model, to compare with."""
     registry: str = ""
@@ -199,6 +199,8 @@ class ModelGatePolicy:
                 raise ValueError("label_delay needs the column of the time")
         if self.clock != "now" and datetime.datetime.fromisoformat(self.clock).tzinfo is None:
             raise ValueError(f"clock: {self.clock!r} has no time zone, such as 2026-08-31T00:00:00-03:00")
+        if self.artifact and not self.model:
+            raise ValueError("artifact needs `model`, the registered version that must be what was evaluated")
         if not self.amount_unit > 0:
             raise ValueError(f"amount_unit is {self.amount_unit}; it must be more than 0")
         for name, limit in self.limits.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import glob
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from pytest_pixgates.core.spark import is_spark
 from pytest_pixgates.core.subject import Subject
-from pytest_pixgates.model_gate import columns
+from pytest_pixgates.model_gate import columns, paths
 from pytest_pixgates.model_gate.columns import ScoresError
 from pytest_pixgates.model_gate.policy import ModelGatePolicy
 from pytest_pixgates.model_gate.scores import Scores
@@ -23,16 +23,7 @@ _READERS: dict[str, Any] = {
     ".ipc": pl.scan_ipc,
     ".ndjson": pl.scan_ndjson,
 }
-
-
-def files(pattern: str, root: Path) -> list[Path]:
-    """The files that `pattern`, relative to `root`, names: a file, those in a folder, or those of a glob."""
-    path = root / pattern
-    if path.is_dir():
-        return sorted(each for each in path.rglob("*") if each.suffix in _READERS and not each.name.startswith("_"))
-    if path.is_file():
-        return [path]
-    return sorted(Path(each) for each in glob.glob(str(path), recursive=True) if Path(each).is_file())  # noqa: PTH207 - a pattern may be absolute
+_AS_THE_TABLE = "write alert in the policy as the table writes its decisions"
 
 
 def table(source: Any, root: Path, remedy: str = "") -> pl.LazyFrame:
@@ -43,19 +34,32 @@ def table(source: Any, root: Path, remedy: str = "") -> pl.LazyFrame:
         return source.lazy()
     if not isinstance(source, str | Path):
         return _frame(source).lazy()
-    found = files(str(source), root)
+    found = paths.files(str(source), root)
     if not found:
         raise ScoresError(f"{source} is not there", remedy=remedy or "make it, or name another in the policy")
-    kinds = {path.suffix for path in found}
-    if len(kinds) != 1 or not kinds <= _READERS.keys():
-        told = ", ".join(sorted(kinds))
-        raise ScoresError(f"{source} is {told}; {', '.join(_READERS)} can be read, one kind at a time")
+    kinds = {path.suffix for path in found if path.is_file()}
+    if odd := [path.name for path in found if path.suffix not in _READERS or not path.is_file()]:
+        told = f"{', '.join(odd[:5])} can't be read as rows"
+        raise ScoresError(f"{source}: {told}; what can are files of {', '.join(_READERS)}")
+    if len(kinds) != 1:
+        raise ScoresError(f"{source} is {', '.join(sorted(kinds))}: one kind can be read at a time")
     try:
+        if kinds == {".csv"}:
+            _refuse_twice(found)
         rows: pl.LazyFrame = _READERS[kinds.pop()](found)
         rows.collect_schema()
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise ScoresError(f"{source} can't be read: {first_line(error)}", remedy=remedy) from None
     return rows
+
+
+def _refuse_twice(found: list[Path]) -> None:
+    """Of two columns of one name polars renames the second, and which one is meant can't be told."""
+    for path in found:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            names = next(csv.reader(lines), [])
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ScoresError(f"{path.name}: the column {', '.join(twice)} stands twice", remedy="rename one")
 
 
 def _frame(source: Any) -> pl.DataFrame:
@@ -82,7 +86,7 @@ def scores(
         return _counted(source, policy, alpha, subjects)
     rows = table(source, root, f"run {policy.made_by}" if policy.made_by else "")
     named, there = _named(policy), rows.collect_schema()
-    _refuse_missing(policy, there)
+    _refuse_missing(policy, there, str(source) if isinstance(source, str | Path) else "the table")
     if policy.label_delay:
         rows = _final(rows, policy)
     rows = rows.with_columns(pl.col(name).cast(pl.String).fill_null(group) for name, group in policy.nulls.items())
@@ -90,7 +94,9 @@ def scores(
     kept = [name for name in there if name not in columns.RESERVED]
     try:
         rows = rows.select(*told, *kept)
-        rows = rows.with_columns(_decision(policy, there)) if policy.decision else rows
+        if policy.decision:
+            _refuse_unlike(rows, policy, there)
+            rows = rows.with_columns(_decision(policy, there))
         if policy.amount:
             rows = rows.with_columns(pl.col(columns.AMOUNT) * policy.amount_unit)
         # What fits into memory is read once; only a table of many rows is passed over again for each figure.
@@ -105,13 +111,16 @@ def _counted(frame: Any, policy: ModelGatePolicy, alpha: float, subjects: tuple[
     from pytest_pixgates.model_gate import spark
 
     there = spark.schema(frame)
-    _refuse_missing(policy, there)
+    _refuse_missing(policy, there, "the frame")
     if policy.label_delay:
         _final(pl.LazyFrame(schema=there), policy)
     if policy.decision:
         _decision(policy, there)
     rows = spark.renamed(frame, policy, _named(policy))
-    return Scores.scan(rows, threshold=policy.threshold, alpha=alpha, subjects=subjects)
+    found = Scores.scan(rows, threshold=policy.threshold, alpha=alpha, subjects=subjects)
+    if policy.alert and not found.data.counts.alerts:
+        raise _no_alert(policy)
+    return found
 
 
 LARGE = 20_000_000
@@ -122,11 +131,11 @@ def _is_large(rows: pl.LazyFrame) -> bool:
     return int(rows.select(pl.len()).collect().item()) > LARGE
 
 
-def _refuse_missing(policy: ModelGatePolicy, there: Any) -> None:
+def _refuse_missing(policy: ModelGatePolicy, there: Any, where: str) -> None:
     wanted = [*dict.fromkeys([*_named(policy).values(), *_groups(policy)])]
     if missing := [name for name in wanted if name not in there]:
         raise ScoresError(
-            f"the scores have no column {', '.join(missing)}; they have {', '.join(there)}",
+            f"{where} has no column {', '.join(missing)}; it has {', '.join(there)}",
             remedy="name the columns in [model_gate] of the policy",
         )
 
@@ -156,19 +165,42 @@ def _groups(policy: ModelGatePolicy) -> list[str]:
 def _decision(policy: ModelGatePolicy, schema: Any) -> pl.Expr:
     kind = schema[policy.decision]
     if kind == pl.Boolean:
+        if policy.alert:
+            fix = "drop alert from the policy: true is an alert"
+            raise ScoresError(
+                f"{policy.decision} is true or false, and alert names {', '.join(policy.alert)}", remedy=fix
+            )
         return pl.col(columns.DECISION)
     if not policy.alert:
         raise ScoresError(f"decision is {kind}", remedy="say which values are alerts: alert = [...] in the policy")
     return pl.col(columns.DECISION).cast(pl.String).is_in(list(policy.alert))
 
 
+def _refuse_unlike(rows: pl.LazyFrame, policy: ModelGatePolicy, schema: Any) -> None:
+    """Raises ScoresError if the table writes its decisions otherwise than `alert` does."""
+    if schema[policy.decision] == pl.Boolean or not policy.alert:
+        return
+    found = rows.select(pl.col(columns.DECISION).cast(pl.String).unique()).collect(engine=columns.ENGINE).to_series()
+    said, alike = found.drop_nulls().sort().to_list(), {each.strip().casefold() for each in policy.alert}
+    if odd := [each for each in said if each.strip().casefold() in alike and each not in policy.alert]:
+        told = f"{policy.decision} says {', '.join(odd)}, and alert {', '.join(policy.alert)}"
+        raise ScoresError(told, remedy=_AS_THE_TABLE)
+    if not set(said) & set(policy.alert):
+        raise _no_alert(policy)
+
+
+def _no_alert(policy: ModelGatePolicy) -> ScoresError:
+    told = f"no row of {policy.decision} is an alert: none says {' or '.join(policy.alert)}"
+    return ScoresError(told, remedy=_AS_THE_TABLE)
+
+
 def _final(rows: pl.LazyFrame, policy: ModelGatePolicy) -> pl.LazyFrame:
-    """The rows whose label can be final at the policy's clock."""
+    """The rows whose label can be final at the policy's clock, and those without a moment, which will be refused."""
     before = policy.final_before
     kind = rows.collect_schema()[policy.time]
     if not isinstance(kind, pl.Datetime) or kind.time_zone is None:
         raise ScoresError(f"{policy.time} is {kind}, not a moment with a time zone, which label_delay needs")
-    return rows.filter(pl.col(policy.time) <= before)
+    return rows.filter((pl.col(policy.time) <= before).fill_null(value=True))
 
 
 def first_line(error: BaseException) -> str:

@@ -149,6 +149,11 @@ class Rows:
         sizes = (self.by_cluster(side, sizes=self.weight)["sizes"] for side in sides)
         return min(map(intervals.alike, sizes), default=math.inf)
 
+    @property
+    def alike_amounts(self) -> float:
+        """The same of the positives' amounts."""
+        return intervals.alike(self.by_cluster(pl.col(LABEL), sizes=pl.col(AMOUNT) * self.weight)["sizes"])
+
     @cached_property
     def sample(self) -> Sample | None:
         """Which rows these are; none if nothing tells."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -166,7 +166,7 @@ class Scores:
     def amount_recall(self) -> Measurement:
         """The share of the positives' R$ that raised an alert."""
         self._require(AMOUNT, "amounts")
-        cautious = self.at(self.alpha * intervals.MONEY_CAUTION)
+        cautious = self.at(self.alpha * intervals.UNEVEN_CAUTION)
         return cautious._weighted_rate("amount_recall", RATES["recall"], pl.col(AMOUNT) * self.data.weight)
 
     def f_beta(self, beta: float = 1.0) -> Measurement:
@@ -228,10 +228,10 @@ class Scores:
         name = f"precision at {per_day:g} alerts a day"
         if not (p and n):
             return self._nothing(name)
-        alerts = per_day * self.data.days
-        if alerts < 1 or alerts > p + n:
-            raise ScoresError(f"{per_day:g} alerts a day are {alerts:.1f} in all, of {p + n:,.0f} rows")
-        share = alerts / (p + n)
+        alerts, rows = per_day * self.data.days, float(self.data.cells.rows)
+        if alerts < 1 or alerts > rows:
+            raise ScoresError(f"{per_day:g} alerts a day are {alerts:.1f} in all, of {rows:,.0f} rows")
+        share = alerts / rows
         found = float(cells.precision_of_first(self.data.cells, share))
         drawn = self.data.drawn(lambda each: cells.precision_of_first(each, share))
         bounds = intervals.effective_rate(found, float(drawn.var()), alerts, self.alpha)
@@ -249,7 +249,7 @@ class Scores:
         if not false_alarm >= 0:
             raise ScoresError(f"a false alarm costs at least 0, not {false_alarm}")
         self._require(AMOUNT, "amounts")
-        cautious = self.at(self.alpha * intervals.MONEY_CAUTION)
+        cautious = self.at(self.alpha * intervals.UNEVEN_CAUTION)
         return cautious._mean("cost", self.data.costs(false_alarm), " R$")
 
     @property
@@ -268,7 +268,8 @@ class Scores:
 
         value = float(figure(counts))
         drawn = np.sort(figure(draw_totals(totals)))
-        most = float(drawn[len(drawn) - int(self.alpha * (len(drawn) + 1))])
+        tail = int(self.alpha * (len(drawn) + 1))
+        most = float(drawn[len(drawn) - tail]) if tail else math.inf
         # Noise adds to a sum of distances: so much of the replicates' excess is in the figure itself.
         bounds = max(0.0, min(value, 2 * value - most)), max(value, most)
         return self._large_sample("calibration_error", value, bounds)
@@ -288,45 +289,51 @@ class Scores:
 
         Raises ScoresError for nulls, which are no group.
         """
-        from pytest_pixgates.model_gate.slices import Slices
-
         self._require_group(f"by {', '.join(columns)}", *columns)
-        found = self.data.groups(*map(pl.col, columns))
-        for at, column in enumerate(columns):
-            if any(values[at] is None for values in found):
-                fix = "say what they stand for (in the policy: nulls), or drop the rows"
-                raise ScoresError(f"{column} has nulls, which belong to no group", remedy=fix)
-        made = {}
-        for values, counts in found.items():
+        what, made = " ".join(columns), []
+        for values, counts in self.data.groups(*map(pl.col, columns)).items():
+            for column, value in zip(columns, values, strict=True):
+                if value is None:
+                    raise _no_group(column)
             name = " ".join(map(str, values))
             same = pl.all_horizontal(pl.col(column) == value for column, value in zip(columns, values, strict=True))
-            made[name] = self.where(same, f"{' '.join(columns)} {name}", counts)
-        return Slices(made)
+            made.append((name, self.where(same, f"{what} {name}", counts)))
+        return self._divided(what, made)
 
     def quantiles(self, column: str, count: int = 4) -> Slices:
-        """The rows by quantile of a numeric column, or of `time`, from low to high."""
-        from pytest_pixgates.model_gate.slices import Slices
-
+        """The rows by quantile of a numeric column, or of `time`, from low to high. Raises ScoresError for nulls."""
         self._require_group(f"{count} quantiles of {column}", column)
         cuts = (pl.col(column).quantile(each / count, "lower").alias(str(each)) for each in range(1, count))
         above = [pl.col(column) > edge for edge in self.data.collect(cuts).values()]
         place = pl.sum_horizontal(pl.lit(0), *above, ignore_nulls=False)
-        found = self.data.groups(place)
-        made = {}
+        found, made = self.data.groups(place), []
+        if (None,) in found:
+            raise _no_group(column)
         for at in range(count):
             name = f"{at + 1}/{count}"
-            made[name] = self.where(place == at, f"{column} quantile {name}", found.get((at,), Counts()))
-        return Slices(made)
+            made.append((name, self.where(place == at, f"{column} quantile {name}", found.get((at,), Counts()))))
+        return self._divided(f"{count} quantiles of {column}", made)
 
     def periods(self, every: str) -> Slices:
-        """The rows by period of `time` ("1d", "1w", "1mo"), in order."""
-        from pytest_pixgates.model_gate.slices import Slices
-
+        """The rows by period of `time` ("1h", "1d", "1w", "1mo"), in order."""
         self._require(TIME, "times")
         self._require_group(f"periods of {every}", TIME)
-        begin = pl.col(TIME).dt.truncate(every)
-        found = {f"{each:%Y-%m-%d}": (each, counts) for (each,), counts in self.data.groups(begin).items()}
-        return Slices({name: self.where(begin == each, name, counts) for name, (each, counts) in found.items()})
+        begin, made = pl.col(TIME).dt.truncate(every), []
+        for (each,), counts in self.data.groups(begin).items():
+            name = f"{each:%Y-%m-%d %H:%M:%S}".removesuffix(" 00:00:00").removesuffix(":00")
+            made.append((name, self.where(begin == each, name, counts)))
+        return self._divided(f"periods of {every}", made)
+
+    def _divided(self, what: str, parts: Sequence[tuple[str, Scores]]) -> Slices:
+        """`parts` by name. Raises ScoresError unless each row is in one of them, and each has a name of its own."""
+        from pytest_pixgates.model_gate.slices import Slices
+
+        made = dict(parts)
+        if len(made) < len(parts):
+            raise ScoresError(f"{what}: two groups would have one name", remedy="give the values other names")
+        if left := self.size - sum(part.size for part in made.values()):
+            raise ScoresError(f"{what}: {left:,} of {self.size:,} rows belong to no group")
+        return Slices(made)
 
     # What there is
 
@@ -446,3 +453,8 @@ class Scores:
     def _nothing(self, name: str, counted: str = "") -> Measurement:
         full = f"{name} of {self.of}" if self.of else name
         return Measurement(full, math.nan, math.nan, math.nan, 0, subjects=self.subjects, counted=counted)
+
+
+def _no_group(column: str) -> ScoresError:
+    fix = "say what they stand for (in the policy: nulls), or drop the rows"
+    return ScoresError(f"{column} has nulls, which belong to no group", remedy=fix)

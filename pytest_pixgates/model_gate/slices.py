@@ -71,11 +71,11 @@ class SlicedMeasurement:
     def judge(
         self,
         judge: Callable[[Measurement], Verdict],
-        least: Callable[[Measurement], str] = lambda _: "",
+        least: Callable[[Scores], str] = lambda _: "",
         *,
         low_is_worse: bool,
     ) -> Verdict:
-        """One verdict on all groups. `least` says what a group needs that is too small to judge, or ""."""
+        """One verdict on all groups. `least` says what the rows of one lack to be judged, or ""."""
         sink = recording.use(None)  # the groups count once, together
         try:
             measured = [(self.metric(rows), rows) for rows in self.parts.values()]
@@ -92,10 +92,10 @@ class SlicedMeasurement:
         measured: Measurement,
         rows: Scores,
         judge: Callable[[Measurement], Verdict],
-        least: Callable[[Measurement], str],
+        least: Callable[[Scores], str],
     ) -> Verdict:
         verdict = judge(measured)
-        if too_few := least(measured):
+        if verdict.outcome is not Outcome.ERROR and (too_few := least(rows)):
             return dataclasses.replace(verdict, outcome=Outcome.INCONCLUSIVE, reason="too few to judge", needs=too_few)
         if verdict.outcome is not Outcome.FAIL:
             return verdict

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
 from collections.abc import Callable
 
 import polars as pl
 import pytest
 
+from pytest_pixgates.model_gate import drift
+from pytest_pixgates.model_gate.scores import ScoresError
 from tests.model.conftest import POLICY, REGIONS, Repository, scored
 
 Judged = Callable[..., dict[str, str]]
@@ -152,6 +156,43 @@ def test_the_champion_is_compared_on_the_same_rows(judged: Judged, repository: R
     assert repository.outcomes()["champion[recall]"] == "ERROR"
 
 
+def test_the_champions_table_is_judged_too_and_may_not_change_or_vanish(repository: Repository) -> None:
+    rows = scored()
+    for name in ("scores.parquet", "champion.parquet"):
+        repository.write(rows, name)
+    limits = "[model_gate.limits]\nrecall = { at_least = 0.5, vs_champion = 0.05 }"
+    repository.policy(limits, POLICY + 'champion = "champion.parquet"\n')
+    assert set(repository.outcomes().values()) == {"PASS"}
+    (repository.path / "champion.parquet").unlink()
+    verdict = repository.pytester.run(sys.executable, "-m", "pytest_pixgates", "verdict")
+    assert verdict.ret == 1
+    assert "champion.parquet: it vanished since it was judged" in verdict.stdout.str() + verdict.stderr.str()
+
+
+def test_too_few_frauds_decide_neither_a_slice_nor_a_comparison(judged: Judged, repository: Repository) -> None:
+    repository.write(scored(), "champion.parquet")
+    repository.write(scored())
+    limit = "at_most = 0.5, min_positives = 100000, slices = ['region'], vs_champion = 0.1"
+    limits = f"[model_gate.limits]\nfalse_positive_rate = {{ {limit} }}"
+    repository.policy(limits, POLICY + 'champion = "champion.parquet"\n')
+    found = repository.outcomes()
+    assert {outcome for name, outcome in found.items() if name != "test_set"} == {"INCONCLUSIVE"}
+    assert len(found) == 4
+
+
+def test_a_champion_with_other_ids_or_labels_is_an_error_that_says_so(repository: Repository) -> None:
+    rows = scored()
+    limits = "[model_gate.limits]\nrecall = { at_least = 0.5, vs_champion = 0.02 }"
+    repository.policy(limits, POLICY + 'champion = "champion.parquet"\n')
+    repository.write(rows)
+    repository.write(rows.with_columns(id=pl.int_range(pl.len())), "champion.parquet")
+    assert repository.outcomes()["champion[recall]"] == "ERROR"
+    assert "ids are String here and Int64 in the champion's table" in repository.text
+    repository.write(rows.drop("decision"), "champion.parquet")
+    assert repository.outcomes()["champion[recall]"] == "ERROR"
+    assert "champion.parquet has no column decision" in repository.text
+
+
 def test_a_champion_with_other_labels_is_an_error(judged: Judged, repository: Repository) -> None:
     rows = scored()
     repository.write(rows)
@@ -172,6 +213,38 @@ def test_drift_blocks_or_warns(judged: Judged, repository: Repository) -> None:
     assert judged(drift, moved) == {"drift": "FAIL"}
     assert judged(drift + "block = false", moved) == {"drift": "PASS"}
     assert "drift" in (repository.path / ".pixgates" / "summary.md").read_text()
+
+
+@pytest.mark.parametrize(("now", "moved"), [(-1_000.0, True), (5.0, False), (6.0, True)])
+def test_a_drift_away_from_a_constant_is_seen_wherever_it_goes(now: float, moved: bool) -> None:
+    columns = (pl.Series("x", [value] * 500) for value in (now, 5.0))
+    assert (drift.shift("x", *columns, 0.05).bounds[0] > 0.2) == moved
+
+
+def test_a_reference_without_values_is_compared_with_nothing() -> None:
+    with pytest.raises(ScoresError, match="the reference has no value of x"):
+        drift.shift("x", pl.Series([math.nan] * 500), pl.Series([None] * 500, dtype=pl.Float64), 0.05)
+
+
+def test_a_column_that_drift_lacks_is_an_error_and_so_is_the_score(judged: Judged, repository: Repository) -> None:
+    repository.write(scored(seed=1).drop("score"), "reference.parquet")
+    assert judged('[model_gate.drift]\nreference = "reference.parquet"\n') == {"drift": "ERROR"}
+    assert "reference.parquet has no column score" in repository.text
+    repository.write(scored(seed=1), "reference.parquet")
+    repository.write(scored().drop("cents"), "test_set.parquet")
+    repository.policy(
+        '[model_gate.drift]\nreference = "reference.parquet"\ncolumns = ["cents"]\n',
+        POLICY + 'test_set = "test_set.parquet"\n',
+    )
+    assert repository.outcomes() == {"drift": "ERROR"}
+    assert "test_set.parquet has no column cents" in repository.text
+
+
+def test_rows_in_another_order_are_the_same_test_set(repository: Repository) -> None:
+    repository.policy(RECALL + "0.5", POLICY + "max_candidates = 1\n")
+    for seed, (score, outcome) in enumerate([(1.0, "PASS"), (1.0, "PASS"), (0.99, "FAIL")]):
+        repository.write(scored().with_columns(pl.col("score") * score).sample(fraction=1, shuffle=True, seed=seed))
+        assert repository.outcomes()["test_set"] == outcome
 
 
 def test_the_looks_at_a_test_set_are_counted_and_capped(judged: Judged, repository: Repository) -> None:
@@ -215,6 +288,10 @@ def test_no_scores_is_an_error_that_names_the_command(repository: Repository) ->
         {"id": pl.lit("E1")},
         {"cents": -pl.col("cents")},
         {"at": pl.col("at").cast(pl.String)},
+        {"decision": pl.col("decision").str.to_uppercase()},
+        {"decision": pl.col("decision").replace("block", "Block")},
+        {"decision": pl.lit("approve")},
+        {"decision": pl.col("decision") == "approve"},
     ],
     ids=[
         "no positives",
@@ -228,6 +305,10 @@ def test_no_scores_is_an_error_that_names_the_command(repository: Repository) ->
         "ids twice",
         "negative amounts",
         "times as text",
+        "decisions in another case",
+        "one decision in another case",
+        "no alert",
+        "decisions true and false beside alert",
     ],
 )
 def test_rows_that_cannot_be_measured_are_an_error(judged: Judged, spoil: dict[str, pl.Expr]) -> None:
@@ -244,6 +325,63 @@ def test_no_negatives_is_an_error_for_what_needs_them(judged: Judged) -> None:
     limits = "[model_gate.limits]\nfalse_positive_rate = { at_most = 0.9 }\nroc_auc = { at_least = 0.1 }"
     found = judged(limits, scored().with_columns(is_fraud=pl.lit(True)))
     assert {found["limit[false_positive_rate]"], found["limit[roc_auc]"]} == {"ERROR"}
+
+
+def test_rows_without_a_moment_are_refused_not_taken_for_young(repository: Repository) -> None:
+    base = POLICY + 'label_delay = "10d"\nclock = "2026-08-31T00:00:00Z"\n'
+    missed = pl.col("is_fraud") & (pl.col("decision") == "approve")
+    repository.write(scored().with_columns(at=pl.when(missed).then(None).otherwise("at")))
+    repository.policy(RECALL + "0.5", base)
+    assert repository.outcomes()["limit[recall]"] == "ERROR"
+    assert "time has" in repository.text
+
+
+def test_what_lies_beside_the_rows_is_refused_unless_hidden(repository: Repository) -> None:
+    folder = repository.path / "scores"
+    folder.mkdir()
+    repository.write(scored(), "scores/a.parquet")
+    repository.write(scored(), "scores/_left.parquet")
+    repository.policy(RECALL + "0.8", POLICY.replace("scores.parquet", "scores"))
+    assert repository.outcomes()["limit[recall]"] == "PASS"
+    for name, told in {"b.PARQUET": "b.PARQUET can't be read", "more": "more can't be read"}.items():
+        if name == "more":
+            (folder / name).symlink_to(repository.path / "gates", target_is_directory=True)
+        else:
+            (folder / name).write_bytes((folder / "a.parquet").read_bytes())
+        assert repository.outcomes()["limit[recall]"] == "ERROR"
+        assert told in repository.text
+        (folder / name).unlink()
+
+
+def test_each_file_that_a_glob_reads_is_named_as_judged(repository: Repository) -> None:
+    for name in ("rows", "elsewhere"):
+        (repository.path / name).mkdir()
+    half = scored().with_columns(id=pl.col("id") + "b")
+    repository.write(scored(), "rows/a.parquet")
+    repository.write(half, "elsewhere/b.parquet")
+    (repository.path / "rows" / "link").symlink_to("../elsewhere", target_is_directory=True)
+    repository.policy(RECALL + "0.8", POLICY.replace("scores.parquet", "rows/**/*.parquet"))
+    (record,) = [each for each in repository.run().records if each.name == "limit[recall]"]
+    assert record.outcome.value == "PASS"
+    assert {each.name for each in record.subjects} == {"rows/a.parquet", "rows/link/b.parquet"}
+    repository.write(half.with_columns(decision=pl.lit("approve")), "elsewhere/b.parquet")
+    assert repository.outcomes()["limit[recall]"] == "FAIL"
+
+
+def test_a_column_that_stands_twice_in_a_file_is_an_error(repository: Repository) -> None:
+    text = scored(2_000).select("id", "is_fraud", "score", worse=1 - pl.col("score")).write_csv()
+    (repository.path / "scores.csv").write_text(text.replace("worse", "score", 1))
+    base = "[model_gate]\nscores = 'scores.csv'\nlabel = 'is_fraud'\nthreshold = 0.5\n"
+    repository.policy(RECALL + "0.1", base)
+    assert repository.outcomes()["limit[recall]"] == "ERROR"
+    assert "the column score stands twice" in repository.text
+
+
+def test_an_artifact_without_the_model_that_it_is_of_is_a_usage_error(repository: Repository) -> None:
+    repository.policy("", POLICY + 'artifact = "evaluation.json"\n')
+    result = repository.pytester.runpytest_subprocess()
+    assert result.ret == 4
+    assert "artifact needs `model`" in result.stderr.str()
 
 
 def test_young_rows_wait_for_their_label(judged: Judged, repository: Repository) -> None:

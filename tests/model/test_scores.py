@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -276,6 +277,34 @@ def test_where_a_few_outweigh_all_others_nothing_is_known_well_enough(figure: st
     if figure in COMPARED:
         other = Scores(Y, S, threshold=CUT, amounts=A, **HEAVY[heavy])
         assert not getattr(other, figure) >= getattr(other, figure) - 0.01
+
+
+def test_a_champion_is_compared_by_amounts_only_where_no_few_outweigh_all_others() -> None:
+    fraud, amounts = np.arange(1_000) < 400, np.where(np.arange(1_000) == 0, 1e9, 100.0)
+    own, base = (Scores(fraud, decisions=np.arange(1_000) < caught, amounts=amounts) for caught in (101, 301))
+    assert (own.amount_recall >= base.amount_recall - 0.02).outcome is Outcome.INCONCLUSIVE
+    assert (own.recall >= base.recall - 0.02).outcome is Outcome.FAIL
+
+
+HOURS = np.datetime64("2026-08-01") + (np.arange(2_400) // 100).astype("timedelta64[h]")
+
+
+def test_every_row_is_in_one_slice() -> None:
+    last = np.arange(2_400) >= 2_300
+    rows = Scores(np.ones(2_400, bool), decisions=last, times=HOURS)
+    assert {every: len(rows.periods(every)) for every in ("1h", "6h", "1d")} == {"1h": 24, "6h": 4, "1d": 1}
+    assert list(rows.periods("6h"))[:2] == ["2026-08-01", "2026-08-01 06:00"]
+    assert not rows.periods("1h").recall >= 0.9
+    age = pl.Series([None if each else float(at) for at, each in enumerate(~last)])
+    with pytest.raises(ScoresError, match="age has nulls"):
+        Scores(np.ones(2_400, bool), decisions=last, groups={"age": age}).quantiles("age")
+    names = {"a": np.where(last, "x y", "x"), "b": np.where(last, "z", "y z")}
+    with pytest.raises(ScoresError, match="two groups would have one name"):
+        Scores(np.ones(2_400, bool), decisions=last, groups=names).by("a", "b")
+
+
+def test_a_bound_beyond_all_draws_is_none() -> None:
+    assert made().at(1e-4).calibration_error.upper == math.inf
 
 
 @pytest.mark.parametrize("figure", ["roc_auc", "average_precision", "recall_at_fpr"])

@@ -49,6 +49,7 @@ class World:
     hard_mean: float = 1.0
     threshold: float = 2.7  # on the evidence
     shift: float = 0.7  # by which scores are too sure, on the logit
+    kept: float = 1.0  # of the honest, each of which then has so much more weight
 
     def density(self, z: Floats) -> Floats:
         easy, hard = stats.norm.pdf(z, self.mean), stats.norm.pdf(z, self.hard_mean)
@@ -72,8 +73,13 @@ class World:
     def scores(self, rng: np.random.Generator, rows: int = ROWS) -> Scores:
         labels, evidence, amounts = self.draw(rng, rows)
         times = np.datetime64("2026-08-01", "ms") + np.linspace(0, DAYS * 86_400_000, rows).astype("timedelta64[ms]")
+        weights: dict[str, Floats] = {}
+        if self.kept < 1:
+            some = labels | (rng.random(rows) < self.kept)
+            labels, evidence, amounts, times = (each[some] for each in (labels, evidence, amounts, times))
+            weights["weights"] = np.where(labels, 1.0, 1 / self.kept)
         return Scores(
-            labels, self.score(evidence), decisions=evidence >= self.threshold, amounts=amounts, times=times
+            labels, self.score(evidence), decisions=evidence >= self.threshold, amounts=amounts, times=times, **weights
         )  # fmt: skip
 
     def truth(self) -> dict[str, float]:

@@ -12,7 +12,12 @@ from pytest_pixgates.core.verdict import Outcome
 from tests.statistics.simulate import AT_MOST, FIGURES, SETS, World, most
 
 MONEY = ("amount_recall", "cost")
-WORLDS = {"usual": World(), "hard": World(mean=2.8, hard=0.0), "easy": World(mean=5.0, hard=0.1, threshold=3.0)}
+WORLDS = {
+    "usual": World(),
+    "hard": World(mean=2.8, hard=0.0),
+    "easy": World(mean=5.0, hard=0.1, threshold=3.0),
+    "weighted": World(kept=0.25),
+}
 
 
 @functools.cache
