@@ -128,6 +128,13 @@ def test_a_field_that_is_given_twice_is_refused(server: Server, bank: Bank) -> N
         assert (status, found) == (422, [{"field": "", "rule": "a field is given twice"}])
 
 
+def test_a_field_that_is_given_twice_is_refused_also_if_another_row_leaves_it_out(server: Server, bank: Bank) -> None:
+    row = json.dumps({name: value for name, value in bank.payments[1].items() if name != "txid"}).encode()
+    for twice in (b'{"txid": null, "txid": null, ', b'{"txid": null, "tx\\u0069d": null, '):
+        made = server.ask("POST", "/score/batch", b"[" + row + b", " + twice + row[1:] + b"]")
+        assert (made.status, made.json["violations"]) == (422, [{"field": "", "rule": "a field is given twice"}])
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
