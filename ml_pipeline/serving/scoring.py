@@ -9,7 +9,7 @@ asked, for every payment would look like that of a stranger: the rules decide. E
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,7 +26,7 @@ from ml_pipeline.serving.histories import Corrupt
 from ml_pipeline.serving.keys import Hasher, shown
 from ml_pipeline.serving.metrics import Metrics
 from ml_pipeline.serving.model import Model
-from ml_pipeline.serving.requests import NOT_AS_AGREED, Refused
+from ml_pipeline.serving.requests import NOT_AS_AGREED, SHOWN, Refused
 from ml_pipeline.serving.stores import Store, Unreachable
 
 ATTEMPTS = 5  # to write what another process writes too
@@ -97,13 +97,21 @@ class Scoring:
         self.contract, self.store, self.metrics = contract, store, metrics
         self.model: Model | None = None
         self._hash, self._ahead = Hasher(key), timedelta(seconds=ahead)
+        self._not_ahead = f"must not be more than {ahead:g} s ahead of the clock of the service"
+
+    def refuse_future(self, rows: Sequence[Record]) -> None:
+        """Refuse a batch before any of it is decided. Raises Refused if there are payments of the future."""
+        latest = datetime.now(UTC) + self._ahead
+        ahead = [place for place, one in enumerate(rows) if one.initiated_at > latest]
+        if ahead:
+            found = (Violation(f"{place}.initiated_at", self._not_ahead) for place in ahead[:SHOWN])
+            raise Refused(422, NOT_AS_AGREED, tuple(found))
 
     async def answer(self, one: Record) -> Answer:
         """The decision on a payment. Raises Refused if it is of the future, or another one had its id."""
         now = datetime.now(UTC)
         if one.initiated_at > now + self._ahead:
-            ahead = f"must not be more than {self._ahead.total_seconds():g} s ahead of the clock of the service"
-            raise Refused(422, NOT_AS_AGREED, (Violation("initiated_at", ahead),))
+            raise Refused(422, NOT_AS_AGREED, (Violation("initiated_at", self._not_ahead),))
         made = await self._made(one, now)
         self._count(made.line)
         return made
