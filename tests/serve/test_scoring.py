@@ -413,6 +413,10 @@ def test_only_the_promoted_digests_are_loaded(bank: Bank, other_model: Path, tmp
     (tmp_path / "record.json").write_text('{"model": {"sha256": {}}}')
     with pytest.raises(ValueError, match="not in"):
         model.load(str(bank.model), str(tmp_path / "record.json"))
+    for record in ("{}", '{"model": null}', '{"model": {"sha256": []}}'):
+        (tmp_path / "record.json").write_text(record)
+        with pytest.raises(ValueError, match="no digests of a model"):
+            model.load(str(bank.model), str(tmp_path / "record.json"))
     for place in (str(tmp_path / "nowhere.json"), (tmp_path / "nowhere.json").as_uri()):
         with pytest.raises(OSError, match="nowhere"):
             model.load(str(bank.model), place)
