@@ -96,21 +96,23 @@ async def _score(service: Service, reader: Reader, request: Request) -> Response
 
 async def _score_batch(service: Service, reader: Reader, request: Request) -> Response:
     rows = reader.many(await _body(request, BODY_BATCH))
+    service.scoring.refuse_future(rows)
     service.queue.reserve(len(rows))
     made: list[Answer] = []
     request.state.lines = []
     try:
         for start in range(0, len(rows), CHUNK):
-            some = partial(_chunk, service.scoring, rows[start : start + CHUNK])
-            made += await service.queue.done(some, patient=start > 0)
+            some = partial(_chunk, service.scoring, rows[start : start + CHUNK], made)
+            await service.queue.done(some, patient=start > 0)
     finally:
         service.queue.free(len(rows))
         request.state.lines = [each.line for each in made]
     return _json([each.row for each in made])
 
 
-async def _chunk(scoring: Scoring, rows: list[Record]) -> list[Answer]:
-    return [await scoring.answer(each) for each in rows]
+async def _chunk(scoring: Scoring, rows: list[Record], made: list[Answer]) -> None:
+    for each in rows:  # those before one that is refused are decided, and logged
+        made.append(await scoring.answer(each))
 
 
 async def _livez(_: Request) -> Response:

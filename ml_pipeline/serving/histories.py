@@ -14,6 +14,7 @@ from ml_pipeline.online import History, Totals
 
 WIDTH = len(Totals._fields)
 HEAD = 3 + WIDTH
+MOST = 1 << 62  # what a payment is added to must not overflow
 
 
 class Corrupt(ValueError):  # noqa: N818 - said of bytes
@@ -39,10 +40,10 @@ class Rows:
 
 
 def packed(history: History, version: int) -> bytes:
-    """A history as bytes, with a number that counts its changes."""
+    """A history as bytes, with a number that counts its changes; that of a corrupt value may be any, so it wraps."""
     before: Any = history.before
     cells = before.cells if isinstance(before, Rows) else array("q", [each for row in before for each in row])
-    whole = array("q", (version, history.keep, len(history.times), *history.totals))
+    whole = array("q", (version % 2**63, history.keep, len(history.times), *history.totals))
     whole.extend(history.times)
     whole.extend(history.payers)
     whole.extend(cells)
@@ -60,6 +61,9 @@ def unpacked(data: bytes) -> History:
     if count < 0 or len(whole) != HEAD + (2 + WIDTH) * count:
         raise Corrupt("a history has another length than it says")
     begin = HEAD + count
+    latest = whole[1:HEAD] + whole[begin - 1 : begin]
+    if min(latest) <= -MOST or max(latest) >= MOST:
+        raise Corrupt("a history has totals or times that no payments come to")
     payers = begin + count
     parts: dict[str, Any] = {
         "times": whole[HEAD:begin], "before": Rows(whole[payers:]), "payers": whole[begin:payers],

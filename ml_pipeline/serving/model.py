@@ -64,7 +64,10 @@ def load(source: str, promoted: str, only: str | None = None) -> Model:
     Raises OSError if it can't be read, and ValueError if its digests are not those promoted or it is no such model.
     """
     record = _json(_read(promoted), promoted)
-    expected = record.get("model", {}).get("sha256", {})
+    judged = record.get("model")
+    expected = judged.get("sha256") if isinstance(judged, dict) else None
+    if not isinstance(expected, dict):
+        raise ValueError(f"{promoted} has no digests of a model in model.sha256; evaluate again")
     data, sha256 = {}, {}
     for name in FILES:
         data[name] = _read(f"{source.rstrip('/')}/{name}")

@@ -35,6 +35,7 @@ class Reader:
         self.contract, self.batch = contract, batch
         self._one = msgspec.json.Decoder(contract.struct)
         self._many = msgspec.json.Decoder(list[contract.struct])  # type: ignore[name-defined]
+        self._apart = msgspec.json.Decoder(list[msgspec.Raw])
         self._names = [f'"{each.name}"'.encode() for each in contract.fields]
 
     def one(self, body: bytes) -> Record:
@@ -43,7 +44,7 @@ class Reader:
             row = self._one.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise _refusal(self.contract.violations(_decoded(body))) from None
-        self._once(body, 1)
+        self._once(body)
         broken = self.contract.broken(row)
         if broken:
             raise _refusal(broken)
@@ -57,7 +58,8 @@ class Reader:
             raise self._many_refused(body) from None
         if not 1 <= len(rows) <= self.batch:
             raise _refusal([Violation("", f"a batch has 1 to {self.batch} payments")])
-        self._once(body, len(rows))
+        for each in self._apart.decode(body):
+            self._once(bytes(each))
         broken = [
             Violation(f"{place}.{each.field}", each.rule)
             for place, row in enumerate(rows)
@@ -81,11 +83,10 @@ class Reader:
             ]
         )
 
-    def _once(self, body: bytes, rows: int) -> None:
+    def _once(self, row: bytes) -> None:
         """Refuse a field that is given twice: whoever read the first one saw another payment."""
-        given = [body.count(name) for name in self._names]
-        if b"\\" in body or max(given) > rows:
-            _decoded(body)
+        if b"\\" in row or any(row.count(name) > 1 for name in self._names):
+            _decoded(row)
 
 
 def _refusal(violations: list[Violation]) -> Refused:

@@ -9,7 +9,7 @@ asked, for every payment would look like that of a stranger: the rules decide. E
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,7 +26,7 @@ from ml_pipeline.serving.histories import Corrupt
 from ml_pipeline.serving.keys import Hasher, shown
 from ml_pipeline.serving.metrics import Metrics
 from ml_pipeline.serving.model import Model
-from ml_pipeline.serving.requests import NOT_AS_AGREED, Refused
+from ml_pipeline.serving.requests import NOT_AS_AGREED, SHOWN, Refused
 from ml_pipeline.serving.stores import Store, Unreachable
 
 ATTEMPTS = 5  # to write what another process writes too
@@ -42,7 +42,8 @@ HISTORIES: dict[str, Callable[[Any], bytes]] = {
     "pairs": lambda pair: b"p" + eight(pair[0]) + eight(pair[1]),
     "devices": lambda device: b"d" + eight(device[0]) + eight(device[1]),
 }
-_ANSWER = msgspec.msgpack.Decoder(tuple[bytes, float | None, str, str, tuple[str, ...], datetime])
+Stored = tuple[bytes, float | None, str, str, tuple[str, ...], datetime]  # what it answers, and the answer
+_ANSWER = msgspec.msgpack.Decoder(Stored)
 
 
 @dataclass(frozen=True)
@@ -97,13 +98,21 @@ class Scoring:
         self.contract, self.store, self.metrics = contract, store, metrics
         self.model: Model | None = None
         self._hash, self._ahead = Hasher(key), timedelta(seconds=ahead)
+        self._not_ahead = f"must not be more than {ahead:g} s ahead of the clock of the service"
+
+    def refuse_future(self, rows: Sequence[Record]) -> None:
+        """Refuse a batch before any of it is decided. Raises Refused if there are payments of the future."""
+        latest = datetime.now(UTC) + self._ahead
+        ahead = [place for place, one in enumerate(rows) if one.initiated_at > latest]
+        if ahead:
+            found = (Violation(f"{place}.initiated_at", self._not_ahead) for place in ahead[:SHOWN])
+            raise Refused(422, NOT_AS_AGREED, tuple(found))
 
     async def answer(self, one: Record) -> Answer:
         """The decision on a payment. Raises Refused if it is of the future, or another one had its id."""
         now = datetime.now(UTC)
         if one.initiated_at > now + self._ahead:
-            ahead = f"must not be more than {self._ahead.total_seconds():g} s ahead of the clock of the service"
-            raise Refused(422, NOT_AS_AGREED, (Violation("initiated_at", ahead),))
+            raise Refused(422, NOT_AS_AGREED, (Violation("initiated_at", self._not_ahead),))
         made = await self._made(one, now)
         self._count(made.line)
         return made
@@ -117,7 +126,7 @@ class Scoring:
             except Unreachable:
                 self.metrics.state_errors.labels("read").inc()
                 return self._decided(one, hashed, where, {}, now, reached=False)[0]
-            before = values[where["answer"]]
+            before = _answered(values[where["answer"]])
             if before is not None:
                 return self._repeated(one, hashed, before, content)
             made, state, payment = self._decided(one, hashed, where, values, now, reached=True)
@@ -147,7 +156,7 @@ class Scoring:
         self, one: Record, hashed: Hashed, where: Mapping[str, bytes], values: Mapping[bytes, bytes | None],
         now: datetime, *, reached: bool,
     ) -> tuple[Answer, State, Payment]:  # fmt: skip
-        lacking: list[str] = []
+        lacking = ["corrupt_answer"] if values.get(where["answer"]) is not None else []  # a sound one was given again
         state, latest = self._state(hashed, where, values, lacking)
         at = milliseconds(one.initiated_at)
         taken = max(at, latest + 1) if at < latest else at
@@ -181,7 +190,8 @@ class Scoring:
 
     def _assume(self, model: Model, row: NDArray[np.float32], lacking: list[str]) -> None:
         """Put what is typical where an account is not known."""
-        unknown = set().union(*(OF_ACCOUNTS[side] for side in OF_ACCOUNTS if f"{side}_account" in lacking))
+        sides = (side for side in OF_ACCOUNTS if any(each.endswith(f"{side}_account") for each in lacking))
+        unknown = set().union(*(OF_ACCOUNTS[side] for side in sides))
         for place, name in enumerate(model.features):
             if name in unknown and model.typical is not None:
                 row[place] = model.typical[place]
@@ -208,10 +218,11 @@ class Scoring:
         ), latest
 
     def _account(self, value: bytes | None, side: str, at: int, lacking: list[str]) -> dict[str, Any]:
-        if value is None:
-            lacking.append(f"{side}_account")
+        try:
+            _, opened, company, region = array("q", value or b"")
+        except ValueError:
+            lacking.append(f"{side}_account" if value is None else f"corrupt_{side}_account")
             return {"opened": at, "company": False, "region": -1}
-        _, opened, company, region = array("q", value)
         return {"opened": opened, "company": bool(company), "region": region}
 
     def _changes(
@@ -233,8 +244,8 @@ class Scoring:
         said = (content, *(row[name] for name in ("score", "decision", "model_version", "reasons", "scored_at")))
         return made_new | {where["answer"]: (1).to_bytes(8, "little") + msgspec.msgpack.encode(said)}
 
-    def _repeated(self, one: Record, hashed: Hashed, before: bytes, content: bytes) -> Answer:
-        known, score, decision, version, reasons, scored_at = _ANSWER.decode(before[8:])
+    def _repeated(self, one: Record, hashed: Hashed, before: Stored, content: bytes) -> Answer:
+        known, score, decision, version, reasons, scored_at = before
         if known != content:
             raise Refused(
                 409, "another payment had this id", (Violation("end_to_end_id", "is that of another payment"),)
@@ -260,6 +271,14 @@ class Scoring:
             "model_sha256": model.sha256["model.onnx"] if model else None,
             "threshold": model.threshold if model else None, "reasons": made.reasons, "scored_at": scored_at,
         }  # fmt: skip
+
+
+def _answered(value: bytes | None) -> Stored | None:
+    """The answer that is kept, unless there is none or it is corrupt."""
+    try:
+        return None if value is None else _ANSWER.decode(value[8:])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def account(opened_at: datetime, holder_type: str, region: int) -> bytes:

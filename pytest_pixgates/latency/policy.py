@@ -263,6 +263,8 @@ class LatencyPolicy(Service):
             raise ValueError("more than 200 endpoints or stages")
         if self.previous and self.previous.stage not in ("", *self.stages):
             raise ValueError(f"previous.stage: there is no stage {self.previous.stage!r}")
+        if self.previous and self.previous.url == self.url and "{port}" not in self.url:
+            raise ValueError(f"previous.url: {self.url} is the new version, which would be compared with itself")
         self._refuse_above_timeout()
 
     def _refuse_above_timeout(self) -> None:

@@ -56,6 +56,8 @@ def problems(run: Run) -> tuple[str, ...]:
     recorded, overflow = (sum(getattr(each, name) for each in run.summaries) for name in ("recorded", "overflow"))
     if scheduled != len(run.arrivals):
         found.append(f"of {len(run.arrivals)} requests only {scheduled} were given to a process that sends")
+    if (unsent := scheduled - sent - overflow) > 0:
+        found.append(f"{unsent} were never sent, for it gave up")
     if overflow:
         found.append(f"{overflow} were not sent, for {run.header.connections} were unanswered already (`connections`)")
     if not sent == recorded == len(run.rows):

@@ -55,12 +55,17 @@ def target(url: str, allowed: Sequence[str]) -> Target:
 
 @contextlib.contextmanager
 def running(service: Service, root: Path, log: Path, allowed: Sequence[str] = ()) -> Iterator[Target]:
-    """Start the service if the policy says how, wait until it is ready, and end it afterwards. Raises NotMeasured.
+    """Start the service if the policy says how, wait until it is ready, and end it afterwards.
 
-    `log` gets what it prints.
+    `log` gets what it prints. Raises NotMeasured, also if another one is where it should be or if it ends before.
     """
     port = str(free_port()) if service.start else ""
     place = target(service.url.replace("{port}", port).rstrip("/"), allowed)
+    if service.start and "{port}" not in service.url and _taken(place):
+        raise NotMeasured(
+            f"something answers at {place.url} before the service is started, and would be judged in its place",
+            remedy='end it, or start the service at a free port: url = "http://127.0.0.1:{port}" in [latency]',
+        )
     with contextlib.ExitStack() as stack:
         started = None
         if service.start:
@@ -69,6 +74,7 @@ def running(service: Service, root: Path, log: Path, allowed: Sequence[str] = ()
             started = stack.enter_context(process.background(command, cwd=root, log=log, env=dict(service.environment)))
         _wait(service, place, started, log)
         yield place
+        _refuse_ended(service, started, log, "under load, so nothing says who answered")
 
 
 def _filled(text: str, words: dict[str, str]) -> str:
@@ -84,14 +90,28 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _taken(place: Target) -> bool:
+    try:
+        socket.create_connection((place.host, place.port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _refuse_ended(service: Service, started: process.Background | None, log: Path, when: str) -> None:
+    """Raises NotMeasured with what it said if the service was started and has ended."""
+    if started is None or (code := started.ended()) is None:
+        return
+    said = process.mask(log.read_text(errors="replace")[-2000:].strip())
+    told = f"{service.start[0]} ended with {code} {when}"
+    raise NotMeasured(told + (f"; it last said:\n{said}" if said else ""), remedy="mend `start` in [latency]")
+
+
 def _wait(service: Service, place: Target, started: process.Background | None, log: Path) -> None:
     within = quantity.seconds(service.ready_within)
     until, why = time.monotonic() + within, ""
     while time.monotonic() < until:
-        if started is not None and (code := started.ended()) is not None:
-            said = process.mask(log.read_text(errors="replace")[-2000:].strip())
-            told = f"{service.start[0]} ended with {code} before it was ready"
-            raise NotMeasured(told + (f"; it last said:\n{said}" if said else ""), remedy="mend `start` in [latency]")
+        _refuse_ended(service, started, log, "before it was ready")
         try:
             why = _not_ready(service, place)
         except (OSError, http.client.HTTPException) as error:

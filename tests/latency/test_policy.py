@@ -75,6 +75,7 @@ def test_percentiles_by_name() -> None:
         ({"covers_stalls": "0s"}, "not a positive duration"),
         ({"previous": {"url": "http://127.0.0.1:1"}}, "what is slow"),
         ({"previous": {"url": "http://127.0.0.1:1", "slow": "50ms", "stage": "x"}}, "no stage 'x'"),
+        ({"previous": {"url": LEAST["url"], "slow": "50ms"}}, "compared with itself"),
         ({"capacity": {"at_least": 50}}, "what is slow"),
         ({"capacity": {"at_least": 5000, "slow": "50ms"}}, "can't find"),
         ({"capacity": {"at_most": 50, "slow": "50ms"}}, "give at_least"),

@@ -71,6 +71,7 @@ def test_an_error_counts_as_slow_however_fast_it_came() -> None:
         ({"overflow": 3}, "not sent"),
         ({"recorded": 2_999}, "recorded"),
         ({"lost": 5}, "recorded"),
+        ({"lost": 5, "sent": 2_995, "recorded": 2_995}, "5 were never sent"),
         ({"scheduled": 2_000}, "given to a process"),
         ({"cpu_seconds": 19.0}, "of a core"),
         ({"late": np.linspace(0, 2_000, 3_000)}, "in time"),

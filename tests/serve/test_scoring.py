@@ -194,6 +194,63 @@ def test_a_corrupt_history_is_counted_and_begun_anew(bank: Bank, tmp_path: Path)
     assert third.line["lacking"] == []
 
 
+@pytest.mark.parametrize("version", [b"\xff" * 8, b"\xff" * 7 + b"\x7f", b"\x00" * 7 + b"\x80"])
+def test_a_history_with_any_version_is_written_anew(bank: Bank, tmp_path: Path, version: bytes) -> None:
+    first, made = rows(bank, 1)[0], scoring(bank, known_accounts(bank, tmp_path))
+    answers(made, [first])
+    store = made.store
+    assert isinstance(store, Memory)
+    for key, value in store.histories.items():
+        store.histories[key] = version + value[8:-8]
+    again = [moved(first, end_to_end_id=f"{first.end_to_end_id[:-1]}{last}") for last in "xy"]
+    assert [each.line["lacking"] == [] for each in answers(made, again)] == [False, True]
+    assert not any(value.startswith(version) for value in store.histories.values())
+
+
+@pytest.mark.parametrize("broken", [b"", b"no account", bytes(24), bytes(40)])
+def test_a_corrupt_account_is_taken_as_typical_and_counted(bank: Bank, tmp_path: Path, broken: bytes) -> None:
+    (first,), store = rows(bank, 1), known_accounts(bank, tmp_path)
+    store.accounts.update(dict.fromkeys(store.accounts, broken))
+    made = scoring(bank, store)
+    (answer,) = answers(made, [first])
+    assert answer.line["lacking"] == ["corrupt_payer_account", "corrupt_payee_account"]
+    typical = json.loads((bank.model / "model.json").read_text())["training_reference"]["typical"]
+    assert answer.line["features"]["payer_tenure_days"] == typical["payer_tenure_days"]
+    assert figure(made, "state_missing", what="corrupt_payee_account") == 1
+
+
+@pytest.mark.parametrize("broken", [b"", b"\x01", bytes(8), bytes(7) + b"\x93\x01\xa1\xff", bytes(8) + b"\x96"])
+def test_a_corrupt_answer_is_none_so_that_the_payment_is_decided_again(
+    bank: Bank, tmp_path: Path, broken: bytes
+) -> None:
+    (first,), store = rows(bank, 1), known_accounts(bank, tmp_path)
+    made = scoring(bank, store)
+    answers(made, [first])
+    (key,) = store.answers
+    store.answers[key] = broken
+    decided, repeated = answers(made, [first, first])
+    assert decided.line["lacking"] == ["corrupt_answer"]
+    assert repeated.line["repeated"]
+    assert repeated.row == decided.row
+
+
+def test_whatever_is_corrupt_in_redis_is_written_anew(bank: Bank, redis: Redis) -> None:
+    async def answered(broken: bytes) -> list[Any]:
+        made = scoring(bank, opened(redis.url, bank.key)[0])
+        client = made.store._client  # type: ignore[attr-defined]
+        await made.answer(first)
+        for key in await client.keys():
+            await client.set(key, broken)
+        lines = [(await made.answer(first)).line for _ in range(2)]
+        await client.flushdb()
+        await made.store.close()
+        return [len(lines[0]["lacking"]), "repeated" in lines[1], figure(made, "state_errors", what="conflict")]
+
+    (first,) = rows(bank, 1)
+    for broken in (b"", b"\xff" * 3, b"\xff" * 8, b"\xff" * 200):
+        assert asyncio.run(answered(broken)) == [7, True, 0]
+
+
 def test_a_model_that_gives_no_probability_leaves_the_payment_to_the_rules(bank: Bank, tmp_path: Path) -> None:
     made = scoring(bank, known_accounts(bank, tmp_path))
     assert made.model is not None
@@ -362,7 +419,7 @@ def test_memory_is_bounded_and_forgets_what_was_written_longest_ago(bank: Bank, 
 
 
 def test_packed_histories_are_told_from_one_another(bank: Bank) -> None:
-    from ml_pipeline.serving.histories import Corrupt, packed, unpacked, version
+    from ml_pipeline.serving.histories import HEAD, Corrupt, packed, unpacked, version
 
     history = online.History(keep=online.DAY)
     for place in range(30):
@@ -374,7 +431,10 @@ def test_packed_histories_are_told_from_one_another(bank: Bank) -> None:
     for at in (29 * online.HOUR, 30 * online.HOUR, 60 * online.HOUR):
         assert again.within(at, online.DAY) == history.within(at, online.DAY)
         assert again.payers_within(at, online.DAY) == history.payers_within(at, online.DAY)
-    for broken in (b"", value[:-8], value[:-3], value + b"12345678", value[:16] + b"\xff" * 8 + value[24:]):
+    shorter = (b"", value[:-8], value[:-3], value + b"12345678", value[:16] + b"\xff" * 8 + value[24:])
+    last = 8 * (HEAD + len(history.times))
+    larger = [value[: at - 8] + b"\xff" * 7 + b"\x7f" + value[at:] for at in (32, 40, last)]
+    for broken in (*shorter, *larger):
         with pytest.raises(Corrupt):
             unpacked(broken)
 
@@ -413,6 +473,10 @@ def test_only_the_promoted_digests_are_loaded(bank: Bank, other_model: Path, tmp
     (tmp_path / "record.json").write_text('{"model": {"sha256": {}}}')
     with pytest.raises(ValueError, match="not in"):
         model.load(str(bank.model), str(tmp_path / "record.json"))
+    for record in ("{}", '{"model": null}', '{"model": {"sha256": []}}'):
+        (tmp_path / "record.json").write_text(record)
+        with pytest.raises(ValueError, match="no digests of a model"):
+            model.load(str(bank.model), str(tmp_path / "record.json"))
     for place in (str(tmp_path / "nowhere.json"), (tmp_path / "nowhere.json").as_uri()):
         with pytest.raises(OSError, match="nowhere"):
             model.load(str(bank.model), place)

@@ -128,6 +128,13 @@ def test_a_field_that_is_given_twice_is_refused(server: Server, bank: Bank) -> N
         assert (status, found) == (422, [{"field": "", "rule": "a field is given twice"}])
 
 
+def test_a_field_that_is_given_twice_is_refused_also_if_another_row_leaves_it_out(server: Server, bank: Bank) -> None:
+    row = json.dumps({name: value for name, value in bank.payments[1].items() if name != "txid"}).encode()
+    for twice in (b'{"txid": null, "txid": null, ', b'{"txid": null, "tx\\u0069d": null, '):
+        made = server.ask("POST", "/score/batch", b"[" + row + b", " + twice + row[1:] + b"]")
+        assert (made.status, made.json["violations"]) == (422, [{"field": "", "rule": "a field is given twice"}])
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -164,6 +171,31 @@ def test_a_payment_of_the_future_is_refused(start: Start, bank: Bank) -> None:
     later = {**bank.payments[0], "initiated_at": "2199-01-01T00:00:00Z"}
     status, found = answered(server, later)
     assert (status, [each["field"] for each in found]) == (422, ["initiated_at"])
+
+
+def test_a_batch_with_a_payment_of_the_future_is_refused_before_any_is_decided(start: Start, bank: Bank) -> None:
+    server = start("--ahead", "60")
+    years = zip(bank.payments, (2024, 2199, 2199), strict=False)
+    rows = [{**row, "initiated_at": f"{year}-01-01T00:00:00Z"} for row, year in years]
+    made = server.ask("POST", "/score/batch", rows)
+    assert made.status == 422
+    assert [each["field"] for each in made.json["violations"]] == ["1.initiated_at", "2.initiated_at"]
+    assert server.ask("POST", "/score", rows[0]).status == 200
+    assert ["repeated" in line for line in server.lines("decision")] == [False]
+
+
+def test_what_a_refused_batch_decided_is_logged_and_answered_again(start: Start, bank: Bank) -> None:
+    server = start()
+    first, second = bank.payments[:2]
+    made = server.ask("POST", "/score/batch", [first, second, {**first, "amount_cents": first["amount_cents"] + 1}])
+    assert made.status == 409
+    again = server.ask("POST", "/score", first)
+    assert again.status == 200
+    *decided, repeated = server.lines("decision")
+    assert [line["request_id"] for line in decided] == [made.headers["x-request-id"]] * 2
+    assert repeated["repeated"]
+    assert (repeated["payment"], repeated["decision"]) == (decided[0]["payment"], decided[0]["decision"])
+    assert again.json["scored_at"] == decided[0]["scored_at"]
 
 
 def test_the_model_and_the_limits_are_told(server: Server, bank: Bank) -> None:
