@@ -284,25 +284,19 @@ def _refuse_empty(files: Sequence[Path], kind: str, root: Path) -> None:
 
 def _csv_rows(file: Path, root: Path) -> int:
     """How many rows follow the header. Raises Unusable where one has too few fields, which polars fills with nulls."""
-    import pyarrow
-    from pyarrow import csv as arrow
-
-    ragged = []
-
-    def note(row: Any) -> str:
-        ragged.append(f"row {row.number} (the header is 1) has {row.actual_columns} of {row.expected_columns} fields")
-        return "skip"
-
-    with arrow.open_csv(
-        file,
-        arrow.ReadOptions(use_threads=False, block_size=LONGEST_LINE, autogenerate_column_names=True),
-        arrow.ParseOptions(newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=note),
-        arrow.ConvertOptions(include_columns=["f0"], column_types={"f0": pyarrow.binary()}),
-    ) as batches:
-        rows = int(sum(batch.num_rows for batch in batches)) - 1
-    if ragged:
-        more = f", and {len(ragged) - 1} more" if len(ragged) > 1 else ""
-        raise Unusable(Problem(ragged[0] + more, sources.name(file, root), fix="write every field of every row"))
+    # Not by PyArrow's streaming reader: its threads abort the interpreter as it ends.
+    rows, usual = 0, csv.field_size_limit(LONGEST_LINE)
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.reader(lines)
+            columns = len(next(reader, []))
+            for row in reader:
+                rows += 1
+                if len(row) != columns and (row or columns > 1):  # an empty line is a null of a single column
+                    what = f"line {reader.line_num} has {len(row)} of {columns} fields"
+                    raise Unusable(Problem(what, sources.name(file, root), fix="write every field of every row"))
+    finally:
+        csv.field_size_limit(usual)
     return rows
 
 

@@ -265,12 +265,12 @@ def test_a_row_with_more_fields_than_columns_is_an_error(repository: Repository)
     assert problem(repository.judged("id,cpf,channel,amount,paid_at\n1,00000000001,app,1,,99\n", "data.csv"))
 
 
-@pytest.mark.parametrize(("line", "fields"), [("2,00000000002", 2), ("2,00000000002,app,1,,99", 6)])
+@pytest.mark.parametrize(("line", "fields"), [("2,00000000002", 2), ("", 0), ("2,00000000002,app,1,,99", 6)])
 def test_a_row_of_too_few_or_too_many_fields_is_an_error_that_names_it(
     repository: Repository, line: str, fields: int
 ) -> None:
     text = "\n".join([",".join(COLUMNS), "1,00000000001,app,1,", line, '3,00000000003,"app",1,', ""])
-    said = f"days/b.csv: row 3 (the header is 1) has {fields} of 5 fields; fix: write every field of every row"
+    said = f"days/b.csv: line 3 has {fields} of 5 fields; fix: write every field of every row"
     repository.write("days/b.csv", text)
     scan = repository.gates()("payments", "days")
     assert f"{problem(scan)}; fix: {scan.problems[0].fix}" == said
