@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+COLLECTED_BY = ("python_files", "python_classes", "python_functions", "collect_imported_tests")
+
 
 def families_in_scope(expression: str, families: Iterable[str]) -> frozenset[str] | None:
     """The families that `-m expression` selects ("infra or latency"), all without one, None if it selects otherwise."""
@@ -51,7 +53,9 @@ def narrowing_options(config: pytest.Config) -> list[str]:
         "--last-failed": "lf",
         "--stepwise": "stepwise",
     }
-    return [option for option, name in options.items() if config.getoption(name, default=False)]
+    given = [option for option, name in options.items() if config.getoption(name, default=False)]
+    overridden = [each.partition("=")[0] for each in config.getoption("override_ini", default=None) or ()]
+    return given + [f"--override-ini {name}" for name in COLLECTED_BY if name in overridden]
 
 
 def python_gates(config: pytest.Config, folder: Path, families: Iterable[str]) -> dict[Path, list[str]]:

@@ -92,11 +92,12 @@ def pushed(environment: Mapping[str, str], told: TextIO) -> list[str]:
 
 def _refusals(reviewed: Policy, families: tuple[str, ...], commits: list[str], run_id: str = "") -> list[Refusal]:
     """Why the records are no evidence for every one of `commits`."""
-    folder = Path(environ.report_dir() or reviewed.root / environ.REPORTS)
+    path = Path(environ.report_dir() or reviewed.root / environ.REPORTS) / record.FILE_NAME
     try:
-        run = record.load(folder / record.FILE_NAME)
+        run = record.load(path)
     except RecordError as error:
-        return [Refusal("unreadable", str(folder), error.message, error.remedy or "run the gates again")]
+        what, fix = error.message.removeprefix(f"{path}: "), error.remedy or "run the gates again"
+        return [Refusal("unreadable", str(path), what, fix)]
     found = judge(run, reviewed, Question(time.time(), run_id, families))
     if not found:
         found = [each for revision in commits for each in commit.judge(run, reviewed, revision)]

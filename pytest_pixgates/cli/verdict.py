@@ -65,8 +65,8 @@ def run_verdict(args: argparse.Namespace) -> int:
     try:
         run = record.load(path)
     except RecordError as error:
-        fix = error.remedy or "run the gates again"
-        _show(None, [Refusal("unreadable", plain(str(path)), plain(error.message), fix)], args)
+        what, fix = error.message.removeprefix(f"{path}: "), error.remedy or "run the gates again"
+        _show(None, [Refusal("unreadable", plain(str(path)), plain(what), fix)], args)
         return NOT_GREEN if os.path.lexists(path) else NO_RECORDS
     question = Question(time.time(), run_id, tuple(args.family), _max_age(args, run, reviewed))
     refusals = judge(run, reviewed, question)

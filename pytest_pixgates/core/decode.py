@@ -119,22 +119,28 @@ def _decode_scalar(kind: Any, data: object, key: str) -> object:
             return float(data)
         except OverflowError:
             raise DecodeError(key, "is too large for a number") from None
+    if kind is float and type(data) is float and not math.isfinite(data):
+        raise DecodeError(key, f"{data} is not a finite number")
     return _expect(kind, data, key)
 
 
 def _decode_union(kinds: tuple[Any, ...], data: object, key: str) -> object:
     if data is None and type(None) in kinds:
         return None
+    if type(data) in kinds:
+        return _decode(type(data), data, key)
     errors = []
-    for kind in kinds:
-        if kind is type(None):
-            continue
+    others = [kind for kind in kinds if kind is not type(None)]
+    for kind in others:
         try:
             return _decode(kind, data, key)
         except DecodeError as error:
             errors.append(error)
     # The alternative that got furthest into the data is the one that was meant.
-    raise max(errors, key=lambda error: len(error.key))
+    furthest = max(errors, key=lambda error: len(error.key))
+    if furthest.key == key and all(error.problem.startswith("expected ") for error in errors):
+        raise DecodeError(key, f"expected {' or '.join(map(_name, others))}, got {_name(type(data))}")
+    raise furthest
 
 
 def _decode_dataclass(kind: Any, data: object, key: str) -> object:
@@ -176,6 +182,8 @@ def _one_of(choices: typing.Iterable[object], data: object, key: str) -> object:
     return data
 
 
-def _name(kind: type) -> str:
-    names = {dict: "a table", list: "a list", str: "a string", int: "a whole number", float: "a number"}
+def _name(kind: Any) -> str:
+    kind = dict if dataclasses.is_dataclass(kind) else typing.get_origin(kind) or kind
+    names: dict[Any, str] = {dict: "a table", Mapping: "a table", list: "a list", tuple: "a list", str: "a string"}
+    names |= {int: "a whole number", float: "a number"}
     return names.get(kind, f"a {kind.__name__}")

@@ -151,7 +151,7 @@ def load(path: Path) -> Run:
     try:
         return loads(path.read_bytes(), str(path))
     except OSError as error:
-        raise RecordError(f"{path}: no records ({error.strerror})", remedy="run the gates: pytest -m infra") from None
+        raise RecordError(f"{path}: no records ({error.strerror})", remedy="run the gates: pytest") from None
 
 
 def save(run: Run, folder: Path) -> Path:

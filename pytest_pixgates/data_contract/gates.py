@@ -134,7 +134,7 @@ class DataContractGates:
                 raise NotMeasured(f"{path.name} lies outside of the repository", remedy="copy the data into it")
             pattern = sources.name(self._root / path, self._root)
         opened: Opened = tables.open_path(pattern, table, self._root)
-        return dataclasses.replace(opened, gaps=()) if declared and declared.gaps else opened
+        return dataclasses.replace(opened, gaps=(), undated=()) if declared and declared.gaps else opened
 
     def _judge(self, name: str, *, sample: bool | None) -> Judge:
         from pytest_pixgates.data_contract.judge import Judge

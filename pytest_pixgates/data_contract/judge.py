@@ -68,7 +68,7 @@ class Judge:
             scanned={"rows": int(count or 0), "rules": len(results)},
             findings=(
                 *(_finding(contract, table, each, samples.get(each.rule.name, "")) for each in broken),
-                *_gaps(contract, table, opened.gaps),
+                *_partitions(contract, table, opened),
             ),
             problems=tuple(problems),
             tools=tools(),
@@ -344,12 +344,15 @@ def _finding(contract: Contract, table: Table, result: Result, sample: str) -> F
     return Finding(rule.name, found, contract.path, rule.line, resource=f"{table.name}.{rule.name}")
 
 
-def _gaps(contract: Contract, table: Table, gaps: Sequence[str]) -> Iterator[Finding]:
-    if gaps:
-        named = ", ".join(gaps[:SAMPLES]) + (f" and {len(gaps) - SAMPLES} more" if len(gaps) > SAMPLES else "")
-        message = f"every day from the first partition to the last has one: {len(gaps)} missing ({named})"
-        fix = "write them, or allow them: gaps = true"
-        yield Finding("partitions", message, contract.path, table.line, resource=f"{table.name}.partitions", fix=fix)
+def _partitions(contract: Contract, table: Table, opened: Opened) -> Iterator[Finding]:
+    """What is wrong with partitions by day."""
+    days = "every day from the first partition to the last has one: {} missing ({})"
+    data = "all data lies in a partition of a day: {} not ({})"
+    for message, found, way in ((days, opened.gaps, "write"), (data, opened.undated, "move")):
+        if found:
+            named = ", ".join(found[:SAMPLES]) + (f" and {len(found) - SAMPLES} more" if len(found) > SAMPLES else "")
+            told, fix = message.format(len(found), named), f"{way} them, or allow them: gaps = true"
+            yield Finding("partitions", told, contract.path, table.line, resource=f"{table.name}.partitions", fix=fix)
 
 
 def _broken_rows(rule: Rule, table: Table, rows: Rows, keys: Sequence[str]) -> nw.LazyFrame[Any] | None:

@@ -64,7 +64,9 @@ class Data:
     ERROR.
     """
     gaps: bool = False
-    """Days without a partition are allowed between the first and the last (`date=2026-08-01`)."""
+    """Days without a partition are allowed between the first and the last (`date=2026-08-01`, or
+    `year=2026/month=08/day=01`), and so is data that lies in none of a day.
+    """
     volume: Volume | None = None
     """A gate on the number of rows, below."""
 

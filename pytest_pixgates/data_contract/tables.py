@@ -52,12 +52,16 @@ class Unusable(NotMeasured):
 
 @dataclass(frozen=True)
 class Opened:
-    """A table and what it came from. `subject()` hashes that, which takes as long as reading it."""
+    """A table and what it came from. `subject()` hashes that, which takes as long as reading it.
+
+    Of partitions by day, `gaps` are the days without one, and `undated` what lies beside them and is of no day.
+    """
 
     rows: Rows | Stored
     subject: Callable[[], tuple[Subject, ...]]
     files: tuple[Path, ...] = ()
     gaps: tuple[str, ...] = ()
+    undated: tuple[str, ...] = ()
 
 
 def open_path(pattern: str, table: Table, root: Path) -> Opened:
@@ -66,16 +70,18 @@ def open_path(pattern: str, table: Table, root: Path) -> Opened:
     kinds = {FORMATS[path.suffix] for path in files}
     if len(kinds) > 1:
         raise Unusable(Problem(f"holds files of several formats: {', '.join(sorted(kinds))}", pattern))
-    read = {"parquet": _parquet, "csv": _csv, "ndjson": _ndjson, "arrow": _arrow}[kinds.pop()]
+    kind = kinds.pop()
+    read = {"parquet": _parquet, "csv": _csv, "ndjson": _ndjson, "arrow": _arrow}[kind]
     partitions = _partitions(files, root / _fixed(pattern))
     frame, untyped = read(files, table, root)
+    _refuse_empty(files, kind, root)
     names = frame.collect_schema().names()
-    for key, values in partitions.items():
-        if table.column(key) and key not in names:
-            frame = _with_partition(read, files, table, root, key, values, frame)
+    keys = [key for key in partitions if table.column(key) and key not in names and len(partitions[key]) == len(files)]
+    if keys:
+        frame = _with_partitions(read, files, table, root, {key: partitions[key] for key in keys})
     rows = _rows(frame, table, untyped)
-    gaps = tuple(gap for key, values in partitions.items() for gap in _gaps(key, values))
-    return Opened(rows, lambda: _digests(pattern, files, root), tuple(files), gaps)
+    gaps, undated = _calendar(files, partitions, root)
+    return Opened(rows, lambda: _digests(pattern, files, root), tuple(files), gaps, undated)
 
 
 def open_frame(data: Any, table: Table, label: str) -> Opened:
@@ -209,10 +215,13 @@ def _ndjson(files: Sequence[Path], table: Table, root: Path) -> tuple[pl.LazyFra
 
 
 def _each(files: Sequence[Path], root: Path, read: Callable[[Path], Any]) -> dict[Path, Any]:
-    found, problems = {}, []
+    found: dict[Path, Any] = {}
+    problems: list[Problem] = []
     for file in files:
         try:
             found[file] = read(file)
+        except Unusable as error:
+            problems += error.problems
         except UnicodeDecodeError:
             problems.append(Problem("is not UTF-8", sources.name(file, root)))
         except Exception as error:
@@ -261,6 +270,36 @@ def _refuse_differing(schemas: Mapping[Path, Mapping[str, Any]], root: Path) -> 
         raise Unusable(*problems)
 
 
+def _refuse_empty(files: Sequence[Path], kind: str, root: Path) -> None:
+    """NDJSON has a row wherever it has a first line, which was read for its keys."""
+    counts: dict[str, Callable[[Path], int]] = {
+        "parquet": lambda file: int(pl.scan_parquet(file, hive_partitioning=False).select(pl.len()).collect().item()),
+        "arrow": lambda file: int(pl.scan_ipc(file, hive_partitioning=False).select(pl.len()).collect().item()),
+        "csv": lambda file: _csv_rows(file, root),
+    }
+    found = _each(files, root, counts[kind]) if kind in counts else {}
+    if empty := [Problem("has no rows", sources.name(file, root)) for file, rows in found.items() if not rows]:
+        raise Unusable(*empty)
+
+
+def _csv_rows(file: Path, root: Path) -> int:
+    """How many rows follow the header. Raises Unusable where one has too few fields, which polars fills with nulls."""
+    # Not by PyArrow's streaming reader: its threads abort the interpreter as it ends.
+    rows, usual = 0, csv.field_size_limit(LONGEST_LINE)
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.reader(lines)
+            columns = len(next(reader, []))
+            for row in reader:
+                rows += 1
+                if len(row) != columns and (row or columns > 1):  # an empty line is a null of a single column
+                    what = f"line {reader.line_num} has {len(row)} of {columns} fields"
+                    raise Unusable(Problem(what, sources.name(file, root), fix="write every field of every row"))
+    finally:
+        csv.field_size_limit(usual)
+    return rows
+
+
 # Partitions
 
 
@@ -269,43 +308,60 @@ def _fixed(pattern: str) -> str:
     return re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0] if re.search(r"[*?\[]", pattern) else pattern
 
 
-def _partitions(files: Sequence[Path], base: Path) -> dict[str, list[str]]:
-    """For each folder level named key=value its value by file, if all files lie in one."""
-    found: dict[str, list[str]] = {}
+def _partitions(files: Sequence[Path], base: Path) -> dict[str, dict[Path, str]]:
+    """For each folder level named key=value, its value by file."""
+    found: dict[str, dict[Path, str]] = {}
     for file in files:
         for part in file.relative_to(base).parts[:-1] if file != base else ():
             key, equals, value = part.partition("=")
             if equals:
-                found.setdefault(key, []).append(value)
-    return {key: values for key, values in found.items() if len(values) == len(files)}
+                found.setdefault(key, {})[file] = value
+    return found
 
 
-def _gaps(key: str, values: Sequence[str]) -> Iterator[str]:
-    """The days between the first and the last that have no partition."""
+def _calendar(
+    files: Sequence[Path], partitions: Mapping[str, Mapping[Path, str]], root: Path
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of each level of days those missing between its first and its last, and what lies in none of its days."""
+    gaps, undated = [], []
+    levels = dict(partitions)
+    year, month, day = (partitions.get(key, {}) for key in ("year", "month", "day"))
+    levels["year-month-day"] = {
+        file: f"{year[file]}-{month[file]:0>2}-{day[file]:0>2}" for file in day if file in year and file in month
+    }
+    for key, values in levels.items():
+        dates = {value: date for value in values.values() if (date := _date(value))}
+        if dates:
+            undated += [f"{key}={value}" for value in sorted({*values.values()} - dates.keys())]
+            undated += [sources.name(file, root) for file in files if file not in values]
+            first, last, there = min(dates.values()), max(dates.values()), {*dates.values()}
+            between = (first + datetime.timedelta(days=each) for each in range((last - first).days))
+            gaps += [f"{key}={date}" for date in between if date not in there]
+    return tuple(gaps), tuple(undated)
+
+
+def _date(value: str) -> datetime.date | None:
     try:
-        days = {datetime.date.fromisoformat(value) for value in values}
+        return datetime.date.fromisoformat(value)
     except ValueError:
-        return
-    day, step = min(days), datetime.timedelta(days=1)
-    while (day := day + step) < max(days):
-        if day not in days:
-            yield f"{key}={day}"
+        return None
 
 
-def _with_partition(
+def _with_partitions(
     read: Callable[..., tuple[pl.LazyFrame, dict[str, str]]], files: Sequence[Path], table: Table, root: Path,
-    key: str, values: Sequence[str], whole: pl.LazyFrame,
+    partitions: Mapping[str, Mapping[Path, str]],
 ) -> pl.LazyFrame:  # fmt: skip
-    """The table with the column that only the folders' names hold."""
-    del whole
-    column = table.column(key)
+    """The table with the columns that only the folders' names hold."""
     parts = [
-        read([file], table, root)[0].with_columns(pl.lit(value).alias(key))
-        for file, value in zip(files, values, strict=True)
+        read([file], table, root)[0].with_columns(pl.lit(values[file]).alias(key) for key, values in partitions.items())
+        for file in files
     ]
-    frame = pl.concat(parts)
-    cast = _cast(column.type if column else "string", pl.col(key), timezone=True)
-    return frame.with_columns(cast.alias(key))
+    found = {key: table.column(key) for key in partitions}
+    casts = [
+        _cast(column.type if column else "string", pl.col(key), timezone=True).alias(key)
+        for key, column in found.items()
+    ]
+    return pl.concat(parts).with_columns(casts)
 
 
 # Columns

@@ -48,8 +48,8 @@ class MetricLimit(Limit):
         Limit.__post_init__(self)
         if self.min_positives < 0:
             raise ValueError(f"min_positives is {self.min_positives}; it must be 0 or more")
-        if self.vs_champion is not None and not self.vs_champion >= 0:
-            raise ValueError(f"vs_champion is {self.vs_champion}: give the margin as 0 or more")
+        if self.vs_champion is not None and not 0 <= self.vs_champion < 1:
+            raise ValueError(f"vs_champion is {self.vs_champion}: give the margin of a share (5 % is 0.05)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,8 @@ class Drift:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}; it must be more than 0")
+            if value is not None and name != "psi" and not value < 1:
+                raise ValueError(f"{name} is {value}, but it is never more than 1; write it like 0.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,11 @@ def _check(name: str, limit: MetricLimit, *, champion: bool) -> None:
         if (getattr(limit, key) is not None) != (FIGURES[figure] == key):
             what = "is needed" if FIGURES[figure] == key else "does not belong there"
             raise ValueError(f"limits.{name}: {key} {what} for {figure}")
+    for value in (limit.base, *limit.environments.values()) if figure != "cost" else ():
+        bound = quantity.parse(value)
+        if not (0 <= bound < 1 if limit.at_least is None else 0 < bound <= 1):
+            told = f'{figure} lies between 0 and 1, so that decides nothing; 5 % is "5%" or 0.05'
+            raise ValueError(f"limits.{name}: {value!r}: {told}")
     if limit.vs_champion is not None:
         if figure not in COMPARED:
             raise ValueError(f"limits.{name}: {figure} has no paired interval; compare one of {', '.join(COMPARED)}")

@@ -95,6 +95,47 @@ def test_a_missing_day_fails_unless_gaps_are_allowed(repository: Repository) -> 
     assert repository.gates(loose)("payments").outcome is Outcome.PASS
 
 
+def partitions(repository: Repository, *names: str) -> list[str]:
+    """What is found of partitions that are called so, whose other rules hold."""
+    for number, name in enumerate(names):
+        repository.write(f"days/{name}/part.parquet", payments(id=[number * 10 + i for i in range(4)]))
+    scan = repository.gates("[data_contract.data.payments]\npath = 'days'\n")("payments")
+    assert scan.outcome is (Outcome.FAIL if scan.findings else Outcome.PASS)
+    return [finding.message.partition(": ")[2] for finding in scan.findings]
+
+
+@pytest.mark.parametrize("name", ["day=__HIVE_DEFAULT_PARTITION__", "day=2026-13-45", "day="])
+def test_a_partition_of_no_day_fails_and_hides_no_gap(repository: Repository, name: str) -> None:
+    found = partitions(repository, "day=2026-08-01", "day=2026-08-03", name)
+    assert found == ["1 missing (day=2026-08-02)", f"1 not ({name})"]
+
+
+def test_a_file_outside_of_the_days_fails_and_hides_no_gap(repository: Repository) -> None:
+    found = partitions(repository, "day=2026-08-01", "day=2026-08-03", "other")
+    assert found == ["1 missing (day=2026-08-02)", "1 not (days/other/part.parquet)"]
+
+
+def test_data_of_no_day_passes_where_gaps_are_allowed(repository: Repository) -> None:
+    partitions(repository, "day=2026-08-01", "day=2026-08-03", "day=unknown")
+    loose = repository.gates("[data_contract.data.payments]\npath = 'days'\ngaps = true\n")("payments")
+    assert loose.outcome is Outcome.PASS, loose.lines()
+
+
+def test_days_are_counted_over_levels_of_year_month_and_day(repository: Repository) -> None:
+    found = partitions(repository, "year=2026/month=2/day=27", "year=2026/month=03/day=01")
+    assert found == ["1 missing (year-month-day=2026-02-28)"]
+
+
+def test_partitions_of_no_days_have_no_gaps(repository: Repository) -> None:
+    assert partitions(repository, "region=N", "region=S", "other") == []
+
+
+def test_the_keys_of_all_levels_are_columns_where_the_contract_has_them(repository: Repository) -> None:
+    column = "      - {{name: {}, logicalType: integer, classification: public, description: It., required: true}}\n"
+    repository.contract(CONTRACT + "".join(map(column.format, ("year", "month", "day"))))
+    assert partitions(repository, "year=2026/month=07/day=31", "year=2026/month=08/day=01") == []
+
+
 def test_parts_with_other_columns_or_types_are_named(repository: Repository) -> None:
     repository.write("days/a.parquet", payments())
     repository.write("days/b.parquet", payments(id=["5", "6", "7", "8"]))
@@ -111,7 +152,19 @@ def test_zero_rows_are_an_error(repository: Repository, name: str) -> None:
     if name.endswith(".ndjson"):
         assert problem(repository.judged("\n", name))
     else:
-        assert problem(repository.judged(payments().clear(), name)) == "payments: has no rows, so nothing was judged"
+        assert problem(repository.judged(payments().clear(), name)) == f"{name}: has no rows"
+
+
+def test_a_frame_of_zero_rows_is_an_error(repository: Repository) -> None:
+    assert problem(repository.judged(payments().clear(), "")) == "payments: has no rows, so nothing was judged"
+
+
+@pytest.mark.parametrize("name", ["b.parquet", "b.csv", "b.arrow"])
+def test_a_part_of_zero_rows_is_an_error_that_names_it(repository: Repository, name: str) -> None:
+    for part in ("a", "c"):
+        repository.write(f"parts/{part}{Path(name).suffix}", payments())
+    repository.write(f"parts/{name}", payments().clear())
+    assert problem(repository.gates()("payments", "parts")) == f"parts/{name}: has no rows"
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -210,6 +263,24 @@ def test_an_encoding_other_than_utf_8_is_an_error(repository: Repository, encodi
 
 def test_a_row_with_more_fields_than_columns_is_an_error(repository: Repository) -> None:
     assert problem(repository.judged("id,cpf,channel,amount,paid_at\n1,00000000001,app,1,,99\n", "data.csv"))
+
+
+@pytest.mark.parametrize(("line", "fields"), [("2,00000000002", 2), ("", 0), ("2,00000000002,app,1,,99", 6)])
+def test_a_row_of_too_few_or_too_many_fields_is_an_error_that_names_it(
+    repository: Repository, line: str, fields: int
+) -> None:
+    text = "\n".join([",".join(COLUMNS), "1,00000000001,app,1,", line, '3,00000000003,"app",1,', ""])
+    said = f"days/b.csv: line 3 has {fields} of 5 fields; fix: write every field of every row"
+    repository.write("days/b.csv", text)
+    scan = repository.gates()("payments", "days")
+    assert f"{problem(scan)}; fix: {scan.problems[0].fix}" == said
+    assert "00000000002" not in "\n".join(scan.lines())
+
+
+def test_a_quoted_line_break_or_a_text_of_ten_megabytes_leaves_a_row_of_csv_whole(repository: Repository) -> None:
+    lines = [",".join(COLUMNS), '1,,"app\n\n,",1,', f"2,,{'x' * 10_000_000},1,", "3,,web,1,"]
+    scan = repository.judged("\r\n".join(lines), "data.csv")
+    assert broken(scan) == {"channel.invalidValues": "2 of 3 rows"}, scan.lines()
 
 
 def test_texts_of_ten_megabytes_are_judged_and_not_shown(repository: Repository) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import math
 import sys
+import tomllib
 from collections.abc import Callable
 
 import polars as pl
 import pytest
 
+from pytest_pixgates.core import decode
 from pytest_pixgates.model_gate import drift
+from pytest_pixgates.model_gate.policy import ModelGatePolicy
 from pytest_pixgates.model_gate.scores import ScoresError
 from tests.model.conftest import POLICY, REGIONS, Repository, scored
 
@@ -403,6 +407,7 @@ def test_young_rows_wait_for_their_label(judged: Judged, repository: Repository)
         ("f_beta = { at_least = 0.5 }", "beta"),
         ("recall = { at_least = 0.5, vs_champion = 0.1 }", "champion"),
         ("recall = { at_least = nan }", "recall"),
+        ("recall = { at_least = true }", "expected a whole number or a number or a string, got a bool"),
     ],
 )
 def test_a_limit_that_cannot_be_is_a_usage_error(repository: Repository, limits: str, named: str) -> None:
@@ -410,6 +415,54 @@ def test_a_limit_that_cannot_be_is_a_usage_error(repository: Repository, limits:
     result = repository.pytester.runpytest_subprocess()
     assert result.ret == 4
     assert named in result.stderr.str()
+
+
+@pytest.mark.parametrize(
+    ("limit", "broken"),
+    [
+        ("recall = { at_least = 0 }", "limits.recall: 0:"),
+        ("recall = { at_least = 80 }", 'limits.recall: 80: recall lies between 0 and 1*5 % is "5%" or 0.05'),
+        ("low = { at_least = -0.1, metric = 'precision' }", "limits.low: -0.1: precision"),
+        ("recall = { at_least = 0.8, environments = { prod = 1.1 } }", "limits.recall: 1.1:"),
+        ("false_positive_rate = { at_most = 1 }", "limits.false_positive_rate: 1:"),
+        ("false_positive_rate = { at_most = '100%' }", "limits.false_positive_rate: '100%':"),
+        ("false_positive_rate = { at_most = 3 }", "limits.false_positive_rate: 3:"),
+        ("brier = { at_most = -0.1 }", "limits.brier: -0.1:"),
+        ("recall = { at_least = '5s' }", "'5s' is not a number"),
+        (
+            "recall = { at_least = 0.5, vs_champion = 5 }",
+            "vs_champion is 5.0: give*(5 % is 0.05)",
+        ),
+        ("recall = { at_least = 0.5, vs_champion = 1 }", "vs_champion is 1.0"),
+    ],
+)
+def test_a_limit_of_a_share_must_be_one_that_can_be_met_and_broken(limit: str, broken: str) -> None:
+    with pytest.raises(decode.DecodeError) as caught:
+        decode.decode(ModelGatePolicy, {"threshold": 0.5, "champion": "x", **tomllib.loads(f"[limits]\n{limit}")})
+    assert fnmatch.fnmatchcase(str(caught.value), f"*{broken}*")
+
+
+def test_the_strictest_limits_of_a_share_may_be_asked_for() -> None:
+    limits = {"recall": {"at_least": 1}, "false_positive_rate": {"at_most": "0%"}}
+    cost = {"cost": {"at_most": 900, "false_alarm": 5}}
+    assert decode.decode(ModelGatePolicy, {"threshold": 0.5, "limits": limits | cost}).limits.keys() == {*limits, *cost}
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [("fairness", "ratio"), ("drift", "psi"), ("drift", "js"), ("drift", "ks")],
+)
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_what_bounds_fairness_and_drift_is_finite(section: str, key: str, value: float) -> None:
+    needed = {"columns": ["region"]} if section == "fairness" else {"reference": "train.parquet"}
+    with pytest.raises(decode.DecodeError, match=f"{section}.{key}: {value} is not a finite number"):
+        decode.decode(ModelGatePolicy, {"threshold": 0.5, section: {**needed, key: value}})
+
+
+@pytest.mark.parametrize("key", ["js", "ks"])
+def test_a_drift_that_nothing_could_exceed_is_refused(key: str) -> None:
+    with pytest.raises(decode.DecodeError, match=f"{key} is 1.0, but it is never more than 1"):
+        decode.decode(ModelGatePolicy, {"threshold": 0.5, "drift": {"reference": "train.parquet", key: 1}})
 
 
 def test_gates_in_python_read_like_a_specification(repository: Repository) -> None:

@@ -157,6 +157,37 @@ def test_any_narrowing_but_by_family_makes_the_run_partial(repository: Repositor
     assert repository.verdict() == 1
 
 
+@pytest.mark.parametrize("given", ["argument", "environment"])
+@pytest.mark.parametrize(
+    "override",
+    ["python_files=check_*.py", "python_classes=Check", "python_functions=check_*", "collect_imported_tests=false"],
+)
+def test_a_setting_of_what_is_a_test_makes_the_run_partial_if_it_is_overridden(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, override: str, given: str
+) -> None:
+    repository.write("gates/conftest.py", "import pytest\n\n@pytest.fixture\ndef books(ledger):\n    return ledger\n")
+    low = "assert books.settled >= 0.999"
+    repository.write("gates/helper.py", f"def test_imported(books):\n    {low}\n")
+    repository.write(
+        "gates/test_more.py",
+        f"from helper import test_imported\n\ndef test_low(books):\n    {low}\n\n"
+        f"class TestLow:\n    def test_method(self, books):\n        {low}\n",
+    )
+    assert repository.run().ret == 1
+    if given == "environment":
+        monkeypatch.setenv("PYTEST_ADDOPTS", f"-o {override}")
+    repository.run(*([f"--override-ini={override}"] if given == "argument" else []))
+    assert f"--override-ini {override.partition('=')[0]}" in repository.records()["partial"]
+    assert repository.verdict() == 1
+
+
+def test_a_setting_of_anything_else_may_be_overridden(repository: Repository) -> None:
+    repository.gate(PASSES)
+    assert repository.run("-o", "junit_family=xunit1").ret == 0
+    assert repository.records()["partial"] == []
+    assert repository.verdict() == 0
+
+
 def test_last_failed_makes_the_run_partial(repository: Repository, workers: tuple[str, ...]) -> None:
     repository.gate(FAILS)
     assert repository.run(*workers).ret == 1

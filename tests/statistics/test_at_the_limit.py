@@ -18,13 +18,14 @@ WORLDS = {
     "easy": World(mean=5.0, hard=0.1, threshold=3.0),
     "weighted": World(kept=0.25),
 }
+FEWER = {"weighted": max(SETS // 3, 1)}  # of the others SETS
 
 
 @functools.cache
 def measured(world: str) -> dict[str, list[Any]]:
     """Each figure of many test sets."""
     found: dict[str, list[Any]] = {name: [] for name in FIGURES}
-    for seed in range(SETS):
+    for seed in range(FEWER.get(world, SETS)):
         scores = WORLDS[world].scores(np.random.default_rng([seed, 7]))
         for name, figure in FIGURES.items():
             found[name].append(figure(scores))
@@ -35,7 +36,7 @@ def share(outcome: Outcome, figure: str, world: str, away: float = 0.0) -> float
     """How often a limit ends so that lies `away` from the truth, on the side where the figure is good."""
     limit = WORLDS[world].truth()[figure] + (away if figure in AT_MOST else -away)
     found = [each <= limit if figure in AT_MOST else each >= limit for each in measured(world)[figure]]
-    counted = sum(verdict.outcome is outcome for verdict in found) / SETS
+    counted = sum(verdict.outcome is outcome for verdict in found) / len(found)
     print(f"{world} {figure}: limit {limit:.5g}, {away:.4g} from the truth, {outcome.name} {counted:.4f}")
     return counted
 
@@ -43,13 +44,13 @@ def share(outcome: Outcome, figure: str, world: str, away: float = 0.0) -> float
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("figure", FIGURES)
 def test_at_the_limit_at_most_one_of_twenty_passes(figure: str, world: str) -> None:
-    assert share(Outcome.PASS, figure, world) <= most(0.05)
+    assert share(Outcome.PASS, figure, world) <= most(0.05, FEWER.get(world, SETS))
 
 
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("figure", FIGURES)
 def test_at_the_limit_at_most_one_of_twenty_fails(figure: str, world: str) -> None:
-    assert share(Outcome.FAIL, figure, world) <= most(0.06)
+    assert share(Outcome.FAIL, figure, world) <= most(0.06, FEWER.get(world, SETS))
 
 
 @pytest.mark.parametrize("figure", ["recall", "roc_auc", "average_precision", "brier"])

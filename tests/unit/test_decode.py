@@ -35,6 +35,7 @@ class Outer:
     level: Literal["low", "high"] = "low"
     limit: int | str | None = None
     day: datetime.date | None = None
+    many: Inner | tuple[Inner, ...] = ()
     on: bool = False
     fixed: int = field(default=3, init=False)
 
@@ -78,12 +79,15 @@ def test_data_that_fits_is_read() -> None:
         ({"name": 1}, "name", "expected a string, got a whole number"),
         ({"name": None}, "name", "expected a string"),
         ({"on": 1}, "on", "expected a bool"),
-        ({"limit": True}, "limit", "got a bool"),
+        ({"limit": True}, "limit", "expected a whole number or a string, got a bool"),
         ({"limit": 1.5}, "limit", "got a number"),
         ({"inner": {}}, "inner", "expected a list, got a table"),
         ({"inner": [{"size": 1}, {"size": "1"}]}, "inner[1].size", "expected a number, got a string"),
         ({"inner": [{"size": True}]}, "inner[0].size", "got a bool"),
         ({"inner": [{"size": 10**400}]}, "inner[0].size", "too large"),
+        ({"inner": [{"size": float("inf")}]}, "inner[0].size", "inf is not a finite number"),
+        ({"inner": [{"size": float("nan")}]}, "inner[0].size", "nan is not a finite number"),
+        ({"many": 3}, "many", "expected a table or a list, got a whole number"),
         ({"inner": [{}]}, "inner[0].size", "is required"),
         ({"inner": [{"size": 1, "color": "blue"}]}, "inner[0].color", "'blue' is not one of 'red'"),
         ({"table": {"a": {"size": 1, "clor": 1}}}, "table.a.clor", "did you mean 'color'?"),

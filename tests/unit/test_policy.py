@@ -71,7 +71,7 @@ def test_a_policy_is_read(tmp_path: Path) -> None:
         ("[pixgates]\n\nalpha = '0.1'\n", 3, "expected a number, got a string"),
         ("[pixgates]\nalpha = 0\n", 1, "alpha must lie between 0 and 0.5, not 0"),
         ("[pixgates]\nalpha = 0.5\n", 1, "alpha must lie between"),
-        ("[pixgates]\nalpha = nan\n", 1, "alpha must lie between"),
+        ("[pixgates]\nalpha = nan\n", 2, "nan is not a finite number"),
         (f"[pixgates]\nalpha = {10**400}\n", 2, "too large"),
         ("[pixgates]\nalpha = true\n", 2, "expected a number, got a bool"),
         ("[tools]\ncheckov = 3\n", 2, "tools.checkov: expected a string"),
