@@ -48,6 +48,7 @@ class ModelGates:
         self._answers = Answers(self._root, cache.between_runs("model_gate") if context.use_cache else None)
         self._resolved: dict[str, registry.Version | NotMeasured | None] = {}
         self._found: dict[registry.Version, dict[str, str]] = {}
+        self._named: dict[str, tuple[Subject, ...]] = {}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -56,8 +57,10 @@ class ModelGates:
 
     def __call__(self, source: Any) -> Scores:
         """Other rows than the policy's, with their columns named alike: a path, or a frame."""
-        path = isinstance(source, str | Path)
-        return self._scores(str(source) if path else source, self._subjects(str(source)) if path else self._policy)
+        if not isinstance(source, str | Path):
+            return self._scores(source, self._policy)
+        self._named.pop(str(source), None)  # what is asked for by name may have been written meanwhile
+        return self._scores(str(source), self._subjects(str(source)))
 
     @cached_property
     def scores(self) -> Scores:
@@ -175,17 +178,17 @@ class ModelGates:
         """What a figure of rows that are no file is about: the gates that made them."""
         return (self._context.subject(sources.name(self._context.policy.path, self._root)),)
 
-    @cached_property
+    @property
     def _subject(self) -> tuple[Subject, ...]:
         return self._subjects(self._settings.scores)
 
     def _subjects(self, pattern: str) -> tuple[Subject, ...]:
         """The files that `pattern` names, by digest; none if they are not there, which measuring will say."""
-        if not pattern:
-            return ()
-        path = self._root / pattern
-        found = [path] if path.exists() else paths.files(pattern, self._root)
-        return tuple(self._context.subject(sources.name(each, self._root)) for each in found)
+        if pattern and pattern not in self._named:
+            path = self._root / pattern
+            found = [path] if path.exists() else paths.files(pattern, self._root)
+            self._named[pattern] = tuple(self._context.subject(sources.name(each, self._root)) for each in found)
+        return self._named.get(pattern, ())
 
     def _scores(self, source: Any, subjects: tuple[Subject, ...]) -> Scores:
         if isinstance(source, str) and not source:
