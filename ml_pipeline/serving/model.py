@@ -93,10 +93,14 @@ def _described(made: Mapping[str, Any], source: str, scorer: Scorer, sha256: Map
     unknown = [each for each in features if each not in (*FEATURES, *REGIONAL)]
     if unknown:
         raise ValueError(f"{source} has features that there are no more: {', '.join(unknown)}; train again")
-    said = made.get("training_reference", {}).get("typical")
-    typical = None if said is None else np.array([said[each] for each in features], np.float32)
-    if typical is not None and not all(map(math.isfinite, typical)):
-        raise ValueError(f"model.json of {source} has typical values that are no numbers; train again")
+    try:
+        said = made.get("training_reference", {}).get("typical")
+        typical = None if said is None else np.array([said[each] for each in features], np.float32)
+        wrong = typical is not None and not all(map(math.isfinite, typical))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        wrong = True
+    if wrong:
+        raise ValueError(f"model.json of {source} lacks typical values, or they are no numbers; train again")
     version = f"{name}-{sha256['model.onnx'][:12]}"
     return Model(name, version, sha256, features, threshold, typical, datetime.now(UTC), scorer)
 

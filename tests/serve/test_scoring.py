@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -480,3 +481,16 @@ def test_only_the_promoted_digests_are_loaded(bank: Bank, other_model: Path, tmp
     for place in (str(tmp_path / "nowhere.json"), (tmp_path / "nowhere.json").as_uri()):
         with pytest.raises(OSError, match="nowhere"):
             model.load(str(bank.model), place)
+
+
+@pytest.mark.parametrize("typical", [{}, [], 1.0, {"amount_log": None}])
+def test_a_promoted_model_without_whole_typical_values_is_refused(bank: Bank, tmp_path: Path, typical: Any) -> None:
+    made = json.loads((bank.model / "model.json").read_text())
+    if isinstance(typical, dict) and typical:
+        typical = made["training_reference"]["typical"] | typical
+    (tmp_path / "model.json").write_text(json.dumps(made | {"training_reference": {"typical": typical}}))
+    (tmp_path / "model.onnx").write_bytes((bank.model / "model.onnx").read_bytes())
+    digests = {name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in model.FILES}
+    (tmp_path / "record.json").write_text(json.dumps({"model": {"sha256": digests}}))
+    with pytest.raises(ValueError, match="lacks typical values, or they are no numbers"):
+        model.load(str(tmp_path), str(tmp_path / "record.json"))
