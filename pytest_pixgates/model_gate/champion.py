@@ -22,7 +22,7 @@ def aligned(candidate: Scores, champion: Scores) -> Scores:
         raise ScoresError("rows can't be compared without ids", remedy="name the column in the policy: id")
     told = [name for name in (SCORE, DECISION) if name in champion.columns]
     own, theirs = candidate.rows.select(ID, LABEL).collect(), champion.rows.select(ID, LABEL, *told).collect()
-    _same_kind(own[ID], theirs[ID], "the champion's table")
+    _same_kind(own[ID].dtype, theirs[ID].dtype, "the champion's table")
     if not own[ID].equals(theirs[ID]):
         theirs = own.select(ID).join(theirs, on=ID, how="left", maintain_order="left")
     if champion.size != len(own) or theirs[LABEL].null_count():
@@ -35,10 +35,9 @@ def aligned(candidate: Scores, champion: Scores) -> Scores:
     return candidate.rescored(theirs.select(told)).called(_OF)
 
 
-def _same_kind(own: pl.Series, theirs: pl.Series, where: str) -> None:
-    if own.dtype != theirs.dtype:
-        fix = "write the ids alike in both tables"
-        raise ScoresError(f"ids are {own.dtype} here and {theirs.dtype} in {where}", remedy=fix)
+def _same_kind(own: pl.DataType, theirs: pl.DataType, where: str) -> None:
+    if own != theirs:
+        raise ScoresError(f"ids are {own} here and {theirs} in {where}", remedy="write the ids alike in both tables")
 
 
 def features(candidate: Scores, test_set: pl.LazyFrame, policy: ModelGatePolicy) -> pl.DataFrame:
@@ -47,7 +46,7 @@ def features(candidate: Scores, test_set: pl.LazyFrame, policy: ModelGatePolicy)
         raise NotMeasured("the test set can't be told apart by rows", remedy="name the column in the policy: id")
     if policy.id not in (known := test_set.collect_schema()):
         raise NotMeasured(f"{policy.test_set} has no column {policy.id}")
-    _same_kind(pl.Series(dtype=candidate.data.schema[ID]), pl.Series(dtype=known[policy.id]), policy.test_set)
+    _same_kind(candidate.data.schema[ID], known[policy.id], policy.test_set)
     ids = candidate.rows.select(pl.col(ID).alias(policy.id))
     found = ids.join(test_set.with_columns(pl.lit(1).alias("there")), on=policy.id, how="left", maintain_order="left")
     rows = found.collect()

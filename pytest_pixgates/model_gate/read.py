@@ -92,16 +92,19 @@ def scores(
     rows = rows.with_columns(pl.col(name).cast(pl.String).fill_null(group) for name, group in policy.nulls.items())
     told = [pl.col(name).alias(own) for own, name in named.items()]
     kept = [name for name in there if name not in columns.RESERVED]
+    decision = [_decision(policy, there)] if policy.decision else []
+    amount = [pl.col(columns.AMOUNT) * policy.amount_unit] if policy.amount else []
     try:
         rows = rows.select(*told, *kept)
-        if policy.decision:
-            _refuse_unlike(rows, policy, there)
-            rows = rows.with_columns(_decision(policy, there))
-        if policy.amount:
-            rows = rows.with_columns(pl.col(columns.AMOUNT) * policy.amount_unit)
         # What fits into memory is read once; only a table of many rows is passed over again for each figure.
-        held = rows if _is_large(rows) else rows.collect().lazy()
-        return Scores.scan(held, threshold=policy.threshold, alpha=alpha, subjects=subjects)
+        hold = not _is_large(rows)
+        held = rows.collect().lazy() if hold else rows
+        if policy.decision and policy.alert:
+            _refuse_unlike(held, policy)
+        made = held.with_columns(*decision, *amount)
+        return Scores.scan(
+            made.collect().lazy() if hold else made, threshold=policy.threshold, alpha=alpha, subjects=subjects
+        )
     except pl.exceptions.PolarsError as error:
         raise ScoresError(f"the scores can't be read: {first_line(error)}") from None
 
@@ -118,7 +121,7 @@ def _counted(frame: Any, policy: ModelGatePolicy, alpha: float, subjects: tuple[
         _decision(policy, there)
     rows = spark.renamed(frame, policy, _named(policy))
     found = Scores.scan(rows, threshold=policy.threshold, alpha=alpha, subjects=subjects)
-    if policy.alert and not found.data.counts.alerts:
+    if policy.decision and policy.alert and not found.data.counts.alerts:
         raise _no_alert(policy)
     return found
 
@@ -176,10 +179,8 @@ def _decision(policy: ModelGatePolicy, schema: Any) -> pl.Expr:
     return pl.col(columns.DECISION).cast(pl.String).is_in(list(policy.alert))
 
 
-def _refuse_unlike(rows: pl.LazyFrame, policy: ModelGatePolicy, schema: Any) -> None:
+def _refuse_unlike(rows: pl.LazyFrame, policy: ModelGatePolicy) -> None:
     """Raises ScoresError if the table writes its decisions otherwise than `alert` does."""
-    if schema[policy.decision] == pl.Boolean or not policy.alert:
-        return
     found = rows.select(pl.col(columns.DECISION).cast(pl.String).unique()).collect(engine=columns.ENGINE).to_series()
     said, alike = found.drop_nulls().sort().to_list(), {each.strip().casefold() for each in policy.alert}
     if odd := [each for each in said if each.strip().casefold() in alike and each not in policy.alert]:

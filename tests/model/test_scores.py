@@ -360,7 +360,10 @@ ANY: dict[str, st.SearchStrategy[Any]] = {
 @pytest.mark.filterwarnings("error")
 def test_whatever_rows_weights_and_payers_there_are_each_figure_is_judged_or_refused(data: st.DataObject) -> None:
     n = data.draw(st.integers(1, 40))
-    column = lambda values: data.draw(st.lists(values, min_size=n, max_size=n))  # noqa: E731
+
+    def column(values: st.SearchStrategy[Any]) -> list[Any]:
+        return data.draw(st.lists(values, min_size=n, max_size=n))
+
     labels, told = column(st.booleans()), st.sampled_from([0.0, 0.25, 0.5, 1.0])
     more = {name: column(values) for name, values in ANY.items() if name == "amounts" or data.draw(st.booleans())}
     own, base = (Scores(labels, column(told), threshold=0.5, **more) for _ in range(2))

@@ -238,7 +238,7 @@ def test_a_corrupt_answer_is_none_so_that_the_payment_is_decided_again(
 def test_whatever_is_corrupt_in_redis_is_written_anew(bank: Bank, redis: Redis) -> None:
     async def answered(broken: bytes) -> list[Any]:
         made = scoring(bank, opened(redis.url, bank.key)[0])
-        client = made.store._client  # type: ignore[attr-defined]
+        client = made.store._client  # type: ignore[attr-defined]  # Store promises none; here it is a Redis
         await made.answer(first)
         for key in await client.keys():
             await client.set(key, broken)
